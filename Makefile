@@ -1,0 +1,30 @@
+# The few commands there are. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+UV_COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(foreach p,firn firn-local firn-model firn-operator firn-runtime firn-services,--no-emit-package $(p))
+
+.PHONY: help
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+.PHONY: venv
+venv: ## Make or update .venv from the lock file
+	@local/bootstrap
+
+.PHONY: lock
+lock: ## Resolve dependencies again, keeping every pin that still fits
+	$(UV_COMPILE) --group dev -o locks/workspace.txt pyproject.toml
+	$(UV_COMPILE) -c locks/workspace.txt -o locks/control.txt operator/pyproject.toml services/pyproject.toml
+	$(UV_COMPILE) -c locks/workspace.txt -o locks/node.txt runtime/pyproject.toml
+
+.PHONY: lint
+lint: venv ## Format check, lint, types, import rules
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.PHONY: test-unit
+test-unit: venv ## The quick tests: no cluster, no server
+	.venv/bin/pytest -m "not component and not e2e"

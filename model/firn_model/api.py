@@ -1,0 +1,194 @@
+"""The services' HTTP/JSON API under /api/v1, as clients and services share it.
+
+| call | body | answer |
+|---|---|---|
+| `POST /login` | LoginRequest | LoginReply |
+| `POST /statements` | SubmitRequest | StatementReply, when final or after `wait_seconds` |
+| `GET /statements?warehouse=&state=&limit=` | | StatementList, newest first |
+| `GET /statements/{id}?wait_seconds=` | | StatementReply, when final or after the wait |
+| `GET /statements/{id}/result?format=json` and `&offset=&limit=` | | ResultPage |
+| `GET /statements/{id}/result?format=arrow` | | an Arrow IPC stream |
+| `POST /statements/{id}/cancel` | | StatementReply |
+| `GET /warehouses`, `GET /warehouses/{name}` | | WarehouseList, WarehouseReply |
+| `POST /warehouses` | CreateWarehouse | WarehouseReply |
+| `POST /warehouses/{name}/suspend`, `…/resume` | | WarehouseReply |
+| `GET /tables` | | TableList |
+| `POST /tables` | RegisterTable | TableReply: existing Parquet files become an Iceberg table |
+
+All but login need `Authorization: Bearer <token>`. Every error is an ErrorReply. Outside /api/v1: `/healthz`, `/readyz`, `/metrics`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from firn_model.base import Message
+from firn_model.messages import Statistics
+from firn_model.statements import StatementError, StatementState
+
+PREFIX = "/api/v1"
+INLINE_ROWS = 1000
+"""Rows of a result that a StatementReply carries itself."""
+
+
+class LoginRequest(Message):
+    """Who are you?"""
+
+    user: str = Field(min_length=1, max_length=255)
+    password: str = Field(min_length=1, max_length=1024, repr=False)
+
+
+class LoginReply(Message):
+    """A bearer token."""
+
+    token: str = Field(repr=False)
+    expires_at: datetime
+
+
+class ErrorDetail(Message):
+    """What went wrong and what to do."""
+
+    error: str = Field(description="A StatementError, or unauthenticated, not_found, conflict, malformed, unavailable.")
+    message: str
+    sqlstate: str | None = None
+    line: int | None = Field(default=None, description="Line of the SQL text, from 1.")
+    column: int | None = Field(default=None, description="Column of the SQL text, from 1.")
+
+
+class ErrorReply(Message):
+    """The body of every 4xx and 5xx answer."""
+
+    error: ErrorDetail
+
+
+class SubmitRequest(Message):
+    """Run one statement."""
+
+    sql: str = Field(min_length=1, max_length=1_000_000)
+    warehouse: str | None = Field(default=None, description="SQL name; needed by statements that run on one.")
+    database: str | None = None
+    schema_name: str | None = None
+    wait_seconds: float = Field(default=0, ge=0, le=60)
+    statement_timeout_seconds: int = Field(default=0, ge=0, le=604_800)
+    statement_queued_timeout_seconds: int = Field(default=0, ge=0, le=604_800)
+    request_id: str | None = Field(default=None, max_length=64, description="Repeat it to repeat a submit safely.")
+
+
+class Column(Message):
+    """One column of a result."""
+
+    name: str
+    type: str = Field(description="Arrow type in words.")
+    nullable: bool = True
+
+
+class ResultPage(Message):
+    """Rows of a result as JSON; decimals and dates as strings, bytes as base64."""
+
+    columns: tuple[Column, ...]
+    rows: list[list[Any]]
+    offset: int = 0
+    total_rows: int
+
+
+class StepTime(Message):
+    """When a step of a statement's life happened, for breakdowns."""
+
+    step: str
+    at: datetime
+
+
+class StatementReply(Message):
+    """A statement as its owner sees it."""
+
+    id: str
+    sql: str
+    state: StatementState
+    user: str
+    warehouse: str | None = None
+    cluster: str | None = None
+    attempts: int = 0
+    submitted_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    waiting_for: str | None = Field(default=None, description="Why it is still queued, in words.")
+    error: StatementError | None = None
+    detail: ErrorDetail | None = None
+    statistics: Statistics | None = None
+    result: ResultPage | None = Field(default=None, description="The first rows, once it has succeeded.")
+    steps: tuple[StepTime, ...] = ()
+
+
+class StatementList(Message):
+    """Statements, newest first, without results."""
+
+    statements: tuple[StatementReply, ...]
+
+
+class CreateWarehouse(Message):
+    """A new warehouse."""
+
+    name: str = Field(min_length=1, max_length=255, description="SQL name.")
+    size: str = "XS"
+    auto_suspend_seconds: int = Field(default=600, ge=0)
+    auto_resume: bool = True
+    pool: str = "default"
+    comment: str = ""
+    if_not_exists: bool = False
+
+
+class WarehouseReply(Message):
+    """A warehouse as users see it."""
+
+    name: str = Field(description="SQL name.")
+    resource: str = Field(description="metadata.name of the VirtualWarehouse.")
+    state: str
+    size: str
+    type: str
+    min_cluster_count: int
+    max_cluster_count: int
+    started_clusters: int
+    running: int
+    queued: int
+    auto_suspend_seconds: int
+    auto_resume: bool
+    suspended: bool
+    pool: str
+    comment: str
+    created_at: datetime | None = None
+    resumed_at: datetime | None = None
+    message: str | None = Field(default=None, description="What holds it back, in words.")
+
+
+class WarehouseList(Message):
+    """Warehouses by name."""
+
+    warehouses: tuple[WarehouseReply, ...]
+
+
+class RegisterTable(Message):
+    """Make existing Parquet files an Iceberg table, without copying them."""
+
+    database: str
+    schema_name: str
+    name: str
+    files: tuple[str, ...] = Field(min_length=1, description="s3://bucket/key of each file.")
+    replace: bool = False
+
+
+class TableReply(Message):
+    """A table."""
+
+    database: str
+    schema_name: str
+    name: str
+    files: int
+    rows: int
+    size_bytes: int
+
+
+class TableList(Message):
+    """Tables by name."""
+
+    tables: tuple[TableReply, ...]

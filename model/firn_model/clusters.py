@@ -1,0 +1,74 @@
+"""Kind WarehouseCluster: one running Ray cluster of a warehouse. Made and deleted by the operator."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from firn_model.base import Resource, rules
+from firn_model.conditions import Condition
+from firn_model.sizes import WarehouseSize, WarehouseType
+
+
+class ClusterPhase(StrEnum):
+    """Where a cluster is in its life. Its epoch is the resource's UID."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    DRAINING = "Draining"
+    DRAINED = "Drained"
+    FAILED = "Failed"
+
+
+class NodeState(StrEnum):
+    """What a cluster knows of one of its nodes."""
+
+    CLAIMED = "Claimed"
+    READY = "Ready"
+    LOST = "Lost"
+
+
+class ClusterSpec(Resource):
+    """What the warehouse's controller wants of a cluster."""
+
+    model_config = rules(
+        ("self.warehouse == oldSelf.warehouse", "spec.warehouse is immutable"),
+        ("self.index == oldSelf.index", "spec.index is immutable"),
+        ("self.type == oldSelf.type", "spec.type is immutable"),
+        ("self.pool == oldSelf.pool", "spec.pool is immutable"),
+        ("self.drain || !oldSelf.drain", "spec.drain cannot be taken back: a drained cluster is released"),
+    )
+
+    warehouse: str = Field(min_length=1, max_length=253, description="metadata.name of its VirtualWarehouse.")
+    index: int = Field(ge=1, le=100_000, description="Its number in the warehouse, from 1; the lowest that is free.")
+    size: WarehouseSize = WarehouseSize.XS
+    type: WarehouseType = WarehouseType.STANDARD
+    pool: str = Field(default="default", min_length=1, max_length=40)
+    drain: bool = Field(default=False, description="Refuse new statements, finish those that run, then release.")
+
+
+class NodeStatus(Resource):
+    """One node of a cluster."""
+
+    name: str = Field(description="Pod name.")
+    uid: str = Field(description="Pod UID; messages to the node carry it.")
+    address: str = Field(description="Pod IP.")
+    role: str
+    state: NodeState
+
+
+class ClusterStatus(Resource):
+    """What is true of a cluster."""
+
+    phase: ClusterPhase = ClusterPhase.PENDING
+    endpoint: str | None = Field(default=None, description="URL of the head's agent; set when the head is ready.")
+    head: str | None = Field(default=None, description="Pod name of the head.")
+    head_uid: str | None = Field(default=None, description="Pod UID of the head.")
+    nodes: tuple[NodeStatus, ...] = ()
+    ready_nodes: int = Field(default=0, ge=0)
+    desired_nodes: int = Field(default=1, ge=0)
+    burst_nodes: int = Field(default=0, ge=0)
+    drained: bool = False
+    started_at: datetime | None = None
+    observed_generation: int = Field(default=0, ge=0)
+    conditions: tuple[Condition, ...] = ()

@@ -1,0 +1,36 @@
+"""Conditions: what is true of a resource, in words."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from firn_model.base import Resource
+
+
+class ConditionStatus(StrEnum):
+    """The three values that Kubernetes gives a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Resource):
+    """One condition, as metav1.Condition."""
+
+    type: str = Field(min_length=1, max_length=316)
+    status: ConditionStatus
+    reason: str = Field(min_length=1, max_length=1024)
+    message: str = Field(max_length=32768)
+    last_transition_time: datetime
+    observed_generation: int = Field(default=0, ge=0)
+
+
+def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:
+    """Return the conditions with `new` in its type's place; the transition time moves only when the status changes."""
+    for old in conditions:
+        if old.type == new.type and old.status == new.status:
+            new = new.model_copy(update={"last_transition_time": old.last_transition_time})
+    kept = tuple(c for c in conditions if c.type != new.type)
+    return tuple(sorted((*kept, new), key=lambda c: c.type))

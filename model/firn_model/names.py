@@ -1,0 +1,42 @@
+"""Names on the Kubernetes side: group, labels, annotations, finalizer, ports, well-known objects."""
+
+GROUP = "firn.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "firn"
+
+# Labels of node pods: enough to rebuild all state from one list.
+LABEL_PART_OF = "app.kubernetes.io/part-of"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+PART_OF = "firn"
+COMPONENT_NODE = "node"
+
+LABEL_POOL = f"{GROUP}/pool"
+LABEL_SLOT = f"{GROUP}/slot"
+LABEL_STATE = f"{GROUP}/state"
+LABEL_TEMPLATE = f"{GROUP}/template"
+LABEL_WAREHOUSE = f"{GROUP}/warehouse"
+LABEL_CLUSTER = f"{GROUP}/cluster"
+LABEL_EPOCH = f"{GROUP}/epoch"
+LABEL_ROLE = f"{GROUP}/role"
+
+STATE_WARM = "warm"
+STATE_CLAIMED = "claimed"
+
+ROLE_HEAD = "head"
+
+ANNOTATION_SUSPEND_REQUESTED_AT = f"{GROUP}/suspend-requested-at"
+ANNOTATION_RESUME_REQUESTED_AT = f"{GROUP}/resume-requested-at"
+ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
+
+FINALIZER_CLUSTER = f"{GROUP}/cluster"
+
+FIELD_MANAGER_OPERATOR = "firn-operator"
+FIELD_MANAGER_SERVICES = "firn-services"
+
+LEASE_OPERATOR = "firn-operator"
+LEASE_SERVICES = "firn-services"
+SECRET_SIGNING = "firn-signing"  # noqa: S105  the name of a Secret, not its content
+
+AGENT_PORT = 7070
+AGENT_PORT_NAME = "agent"

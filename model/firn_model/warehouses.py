@@ -1,0 +1,143 @@
+"""Kind VirtualWarehouse: what users create."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import Field
+
+from firn_model.base import Resource, rules
+from firn_model.conditions import Condition
+from firn_model.sizes import MAX_CLUSTERS, WarehouseSize, WarehouseType
+
+
+class ScalingPolicy(StrEnum):
+    """How eagerly an auto-scaled warehouse starts and stops clusters."""
+
+    STANDARD = "Standard"
+    ECONOMY = "Economy"
+
+
+class WarehousePhase(StrEnum):
+    """Where a warehouse is in its life."""
+
+    SUSPENDED = "Suspended"
+    RESUMING = "Resuming"
+    RUNNING = "Running"
+    SUSPENDING = "Suspending"
+
+
+def _cluster_maximum_rules() -> tuple[tuple[str, str], ...]:
+    """Return one CEL rule for each bound of maxClusterCount that some sizes share."""
+    by_bound: dict[int, list[str]] = {}
+    for size, bound in MAX_CLUSTERS.items():
+        by_bound.setdefault(bound, []).append(size.value)
+    return tuple(
+        (
+            f"!(self.size in {sizes!r}) || self.maxClusterCount <= {bound}",
+            f"spec.maxClusterCount must be at most {bound} for size {', '.join(sizes)}",
+        )
+        for bound, sizes in by_bound.items()
+        if bound < max(MAX_CLUSTERS.values())
+    )
+
+
+class QueryAcceleration(Resource):
+    """Burst nodes for large scans (query acceleration)."""
+
+    enabled: bool = Field(default=False, description="Lease burst nodes from the pool to speed up large scans.")
+    max_scale_factor: int = Field(
+        default=8, ge=0, le=100, description="Most burst compute, in multiples of the warehouse's size; 0 is no bound."
+    )
+
+
+class WarehouseSpec(Resource):
+    """What a person wants of a virtual warehouse."""
+
+    model_config = rules(
+        (
+            "self.minClusterCount <= self.maxClusterCount",
+            "spec.minClusterCount must be at most spec.maxClusterCount",
+        ),
+        *_cluster_maximum_rules(),
+        (
+            "self.type != 'SnowparkOptimized' || !(self.size in ['XS', 'S'])",
+            "spec.size must be M or larger when spec.type is SnowparkOptimized",
+        ),
+        (
+            "self.type != 'SnowparkOptimized' || !self.queryAcceleration.enabled",
+            "spec.queryAcceleration.enabled must be false when spec.type is SnowparkOptimized",
+        ),
+    )
+
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="SQL name; by default metadata.name in capitals with _ for -.",
+    )
+    type: WarehouseType = Field(default=WarehouseType.STANDARD, description="Kind of node.")
+    size: WarehouseSize = Field(
+        default=WarehouseSize.XS, description="Nodes of each cluster: XS is 1, each step doubles."
+    )
+    min_cluster_count: int = Field(default=1, ge=1, le=300, description="Clusters that run whenever it is started.")
+    max_cluster_count: int = Field(default=1, ge=1, le=300, description="Most clusters that it may scale out to.")
+    scaling_policy: ScalingPolicy = Field(default=ScalingPolicy.STANDARD, description="How eagerly it scales out.")
+    auto_suspend_seconds: int = Field(
+        default=600, ge=0, le=31_536_000, description="Seconds of idleness after which it suspends; 0 is never."
+    )
+    auto_resume: bool = Field(default=True, description="Whether a statement resumes it.")
+    suspended: bool = Field(default=False, description="Hold it suspended: no statement and no request resumes it.")
+    max_concurrency_level: int = Field(
+        default=8, ge=1, le=1000, description="Statements that one cluster runs at once."
+    )
+    statement_timeout_seconds: int = Field(
+        default=172_800, ge=0, le=604_800, description="Longest run of a statement; 0 is the maximum, 7 days."
+    )
+    statement_queued_timeout_seconds: int = Field(
+        default=0, ge=0, le=604_800, description="Longest wait of a statement in the queue; 0 is no bound."
+    )
+    query_acceleration: QueryAcceleration = Field(default_factory=QueryAcceleration)
+    resource_monitor: str | None = Field(default=None, max_length=253, description="Name of a ResourceMonitor.")
+    pool: str = Field(default="default", min_length=1, max_length=40, description="WarehousePool that gives its nodes.")
+    comment: str = Field(default="", max_length=4096)
+
+
+class WarehouseLoad(Resource):
+    """What the services report of one warehouse. Owned by the services, by server-side apply."""
+
+    running: int = Field(default=0, ge=0)
+    queued: int = Field(default=0, ge=0)
+    queued_since: datetime | None = Field(default=None, description="When the oldest queued statement arrived.")
+    idle_since: datetime | None = Field(default=None, description="Since when nothing runs and nothing is queued.")
+    observed_at: datetime
+    reporter: str = Field(description="Holder of the services' Lease that wrote this.")
+
+
+class ClusterSummary(Resource):
+    """One cluster of a warehouse, at a glance."""
+
+    name: str
+    index: int = Field(ge=1)
+    phase: str
+    ready_nodes: int = Field(default=0, ge=0)
+
+
+class WarehouseStatus(Resource):
+    """What is true of a virtual warehouse. The operator owns all but `load`."""
+
+    phase: WarehousePhase = WarehousePhase.SUSPENDED
+    clusters: tuple[ClusterSummary, ...] = ()
+    started_clusters: int = Field(default=0, ge=0)
+    load: WarehouseLoad | None = None
+    credits_used: Decimal | None = None
+    resumed_at: datetime | None = None
+    suspended_at: datetime | None = None
+    endpoint: str | None = None
+    observed_generation: int = Field(default=0, ge=0)
+    conditions: tuple[Condition, ...] = ()
+
+
+def sql_name(resource_name: str, spec: WarehouseSpec) -> str:
+    """Return the warehouse's SQL name: spec.name, or metadata.name in capitals with _ for -."""
+    return spec.name or resource_name.upper().replace("-", "_").replace(".", "_")
