@@ -15,7 +15,8 @@
 | `GET /tables` | | TableList |
 | `POST /tables` | RegisterTable | TableReply: existing Parquet files become an Iceberg table |
 
-All but login need `Authorization: Bearer <token>`. Every error is an ErrorReply. Outside /api/v1: `/healthz`, `/readyz`, `/metrics`.
+All but login need `Authorization: Bearer <token>`. Every error is an ErrorReply.
+Outside /api/v1: `/healthz`, `/readyz`, `/metrics`.
 """
 
 from datetime import datetime
@@ -33,7 +34,7 @@ INLINE_ROWS = 1000
 
 
 class LoginRequest(Message):
-    """Who are you?"""
+    """Who is asking."""
 
     user: str = Field(min_length=1, max_length=255)
     password: str = Field(min_length=1, max_length=1024, repr=False)

@@ -1,9 +1,11 @@
 """The two kinds of pydantic models: Kubernetes resources and wire messages."""
 
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict, JsonValue
 
 
 class Message(BaseModel):
@@ -27,5 +29,18 @@ class Resource(BaseModel):
 
 def rules(*pairs: tuple[str, str]) -> ConfigDict:
     """Return a model configuration that carries CEL rules, each an (expression, sentence) pair, into the CRD."""
-    validations = [{"rule": rule, "message": message} for rule, message in pairs]
+    validations: list[JsonValue] = [{"rule": rule, "message": message} for rule, message in pairs]
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": validations})
+
+
+def keyed_by(key: str) -> JsonDict:
+    """Return what a list's field adds to the CRD so that server-side apply merges its items by `key`."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+Credits = Annotated[
+    Decimal,
+    PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "maxLength": 40}),
+]
+"""Credits, exact: a decimal string in YAML, never an exponent."""

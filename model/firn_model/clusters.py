@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from firn_model.base import Resource, rules
-from firn_model.conditions import Condition
+from firn_model.base import Resource, keyed_by, rules
+from firn_model.conditions import Conditions
 from firn_model.sizes import WarehouseSize, WarehouseType
 
 
@@ -41,9 +41,9 @@ class ClusterSpec(Resource):
 
     warehouse: str = Field(min_length=1, max_length=253, description="metadata.name of its VirtualWarehouse.")
     index: int = Field(ge=1, le=100_000, description="Its number in the warehouse, from 1; the lowest that is free.")
-    size: WarehouseSize = WarehouseSize.XS
-    type: WarehouseType = WarehouseType.STANDARD
-    pool: str = Field(default="default", min_length=1, max_length=40)
+    size: WarehouseSize = Field(default=WarehouseSize.XS, description="Its nodes: XS is 1, each step doubles.")
+    type: WarehouseType = Field(default=WarehouseType.STANDARD, description="Kind of node.")
+    pool: str = Field(default="default", min_length=1, max_length=40, description="WarehousePool that gives its nodes.")
     drain: bool = Field(default=False, description="Refuse new statements, finish those that run, then release.")
 
 
@@ -53,7 +53,7 @@ class NodeStatus(Resource):
     name: str = Field(description="Pod name.")
     uid: str = Field(description="Pod UID; messages to the node carry it.")
     address: str = Field(description="Pod IP.")
-    role: str
+    role: str = Field(description="head, or a worker's role.")
     state: NodeState
 
 
@@ -64,11 +64,11 @@ class ClusterStatus(Resource):
     endpoint: str | None = Field(default=None, description="URL of the head's agent; set when the head is ready.")
     head: str | None = Field(default=None, description="Pod name of the head.")
     head_uid: str | None = Field(default=None, description="Pod UID of the head.")
-    nodes: tuple[NodeStatus, ...] = ()
-    ready_nodes: int = Field(default=0, ge=0)
-    desired_nodes: int = Field(default=1, ge=0)
-    burst_nodes: int = Field(default=0, ge=0)
-    drained: bool = False
-    started_at: datetime | None = None
-    observed_generation: int = Field(default=0, ge=0)
-    conditions: tuple[Condition, ...] = ()
+    nodes: tuple[NodeStatus, ...] = Field(default=(), description="Its nodes.", json_schema_extra=keyed_by("name"))
+    ready_nodes: int = Field(default=0, ge=0, description="Nodes that can run work.")
+    desired_nodes: int = Field(default=1, ge=0, description="Nodes that its size wants.")
+    burst_nodes: int = Field(default=0, ge=0, description="Nodes leased for a while to speed up scans.")
+    drained: bool = Field(default=False, description="The head holds no work and takes none, or is proven dead.")
+    started_at: datetime | None = Field(default=None, description="When its first head was ready.")
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
+    conditions: Conditions = ()

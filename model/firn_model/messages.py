@@ -5,8 +5,8 @@ Every POST to an agent is a JSON body of a `Signed` subclass with the header `si
 | path | body | from | answer |
 |---|---|---|---|
 | `POST /bind` | Bind | operator | BindReply; 409 Refusal when bound to another epoch |
-| `POST /drain` | Drain | operator | DrainReply, after `wait_seconds` at most; from the first call on new work is refused |
-| `POST /statements` | Dispatch | services | frames (see frames.py); 409 Refusal when draining, unbound or another epoch |
+| `POST /drain` | Drain | operator | DrainReply, after `wait_seconds` at most; new work is refused from then on |
+| `POST /statements` | Dispatch | services | frames (see frames.py); 409 Refusal: draining, unbound, another epoch |
 | `POST /cancel` | Cancel | services | CancelReply |
 | `POST /report` | Report | services | ReportReply: what this head holds |
 | `GET /readyz` `/livez` `/metrics` | | anyone | 200 when ready (the engine has answered a real query) |

@@ -1,13 +1,12 @@
 """Kind ResourceMonitor: a credit quota and what happens on the way to it."""
 
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import Field
 
-from firn_model.base import Resource, rules
-from firn_model.conditions import Condition
+from firn_model.base import Credits, Resource, rules
+from firn_model.conditions import Conditions
 
 
 class MonitorFrequency(StrEnum):
@@ -31,7 +30,7 @@ class MonitorAction(StrEnum):
 class MonitorTrigger(Resource):
     """At this share of the quota, do this."""
 
-    percent: int = Field(ge=1, le=1000)
+    percent: int = Field(ge=1, le=1000, description="Share of the quota, in percent.")
     action: MonitorAction
 
 
@@ -53,16 +52,16 @@ class MonitorSpec(Resource):
         ),
     )
 
-    credit_quota: int = Field(ge=1, le=1_000_000_000)
+    credit_quota: int = Field(ge=1, le=1_000_000_000, description="Credits of one period.")
     frequency: MonitorFrequency = MonitorFrequency.MONTHLY
     start: datetime | None = Field(default=None, description="When the first period starts; by default at creation.")
-    triggers: tuple[MonitorTrigger, ...] = Field(default=(), max_length=7)
+    triggers: tuple[MonitorTrigger, ...] = Field(default=(), max_length=7, description="What happens on the way to it.")
 
 
 class MonitorStatus(Resource):
     """What is true of a resource monitor."""
 
-    credits_used: Decimal | None = None
-    period_start: datetime | None = None
-    observed_generation: int = Field(default=0, ge=0)
-    conditions: tuple[Condition, ...] = ()
+    credits_used: Credits | None = Field(default=None, description="Credits used in this period.")
+    period_start: datetime | None = Field(default=None, description="When this period started.")
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
+    conditions: Conditions = ()

@@ -1,14 +1,32 @@
 """Kind WarehousePool: pre-warmed nodes waiting to be claimed."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from firn_model.base import Resource, rules
-from firn_model.conditions import Condition
+from firn_model.conditions import Conditions
 
-QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=20)]
+"""A Kubernetes quantity, such as 500m or 2Gi."""
+
+
+def _at_most(small: str, large: str) -> tuple[str, str]:
+    """Return the rule that one quantity of a node is not above another; a malformed one has its own message."""
+    valid = f"isQuantity(self.{small}) && isQuantity(self.{large})"
+    return (
+        f"!({valid}) || !quantity(self.{small}).isGreaterThan(quantity(self.{large}))",
+        f"spec.node.{small} must be at most spec.node.{large}",
+    )
+
+
+def _above_zero(name: str) -> tuple[str, str]:
+    """Return the rule that a quantity of a node is above zero."""
+    return (
+        f"!isQuantity(self.{name}) || quantity(self.{name}).isGreaterThan(quantity('0'))",
+        f"spec.node.{name} must be greater than 0",
+    )
 
 
 class MemoryClass(StrEnum):
@@ -21,17 +39,24 @@ class MemoryClass(StrEnum):
 class NodeShape(Resource):
     """The resources of each node."""
 
-    model_config = rules(("self.memoryClass == oldSelf.memoryClass", "spec.node.memoryClass is immutable"))
-
-    cpu: str = Field(default="1", pattern=QUANTITY, description="CPU limit of a node.")
-    cpu_request: str = Field(
-        default="100m", pattern=QUANTITY, description="CPU that the scheduler sets aside for a node."
+    model_config = rules(
+        ("self.memoryClass == oldSelf.memoryClass", "spec.node.memoryClass is immutable"),
+        _above_zero("cpu"),
+        _above_zero("memory"),
+        _at_most("cpuRequest", "cpu"),
+        _at_most("memoryRequest", "memory"),
+        _at_most("sharedMemory", "memory"),
     )
-    memory: str = Field(default="2Gi", pattern=QUANTITY, description="Memory limit of a node.")
-    memory_request: str = Field(default="512Mi", pattern=QUANTITY, description="Memory that the scheduler sets aside.")
-    shared_memory: str = Field(default="256Mi", pattern=QUANTITY, description="Size of /dev/shm, part of the memory.")
-    local_storage: str = Field(default="4Gi", pattern=QUANTITY, description="Local disk for spills and caches.")
-    memory_class: MemoryClass = MemoryClass.STANDARD
+
+    cpu: Quantity = Field(default="1", description="CPU limit of a node.")
+    cpu_request: Quantity = Field(default="100m", description="CPU that the scheduler sets aside for a node.")
+    memory: Quantity = Field(default="2Gi", description="Memory limit of a node.")
+    memory_request: Quantity = Field(default="512Mi", description="Memory that the scheduler sets aside.")
+    shared_memory: Quantity = Field(default="256Mi", description="Size of /dev/shm, part of the memory.")
+    local_storage: Quantity = Field(default="4Gi", description="Local disk for spills and caches.")
+    memory_class: MemoryClass = Field(
+        default=MemoryClass.STANDARD, description="Standard, or High for SnowparkOptimized warehouses."
+    )
 
 
 class WarmTarget(Resource):
@@ -39,9 +64,9 @@ class WarmTarget(Resource):
 
     model_config = rules(("self.min <= self.max", "spec.warm.min must be at most spec.warm.max"))
 
-    min: int = Field(default=2, ge=0, le=10_000)
-    max: int = Field(default=10, ge=0, le=10_000)
-    forecast: bool = False
+    min: int = Field(default=2, ge=0, le=10_000, description="Warm nodes that are always kept.")
+    max: int = Field(default=10, ge=0, le=10_000, description="Most warm nodes, whatever the forecast says.")
+    forecast: bool = Field(default=False, description="Raise the target before an expected rush.")
 
 
 class Refill(Resource):
@@ -55,35 +80,39 @@ class Refill(Resource):
 class PodOverrides(Resource):
     """What the pool adds to the pods of its nodes."""
 
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: tuple[dict[str, Any], ...] = ()
-    annotations: dict[str, str] = Field(default_factory=dict)
-    priority_class_name: str | None = None
-    runtime_class_name: str | None = None
-    image_pull_secrets: tuple[str, ...] = ()
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the machines to run on.")
+    tolerations: tuple[dict[str, Any], ...] = Field(default=(), description="Tolerations, as in a pod.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of the pods.")
+    priority_class_name: str | None = Field(default=None, description="PriorityClass of the pods.")
+    runtime_class_name: str | None = Field(default=None, description="RuntimeClass of the pods.")
+    image_pull_secrets: tuple[str, ...] = Field(default=(), description="Names of Secrets that pull the image.")
 
 
 class PoolSpec(Resource):
     """What a person wants of a pool."""
 
-    node: NodeShape = Field(default_factory=NodeShape)
+    node: NodeShape = Field(default_factory=NodeShape, description="The resources of each node.")
     image: str = Field(min_length=1, max_length=512, description="Image of the nodes.")
-    image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
-    warm: WarmTarget = Field(default_factory=WarmTarget)
-    refill: Refill = Field(default_factory=Refill)
+    image_pull_policy: str = Field(
+        default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$", description="Always, IfNotPresent or Never."
+    )
+    warm: WarmTarget = Field(default_factory=WarmTarget, description="How many warm nodes are kept.")
+    refill: Refill = Field(default_factory=Refill, description="How fast the pool makes new nodes.")
     burst_share: int = Field(default=50, ge=0, le=100, description="Percent of the pool that burst nodes may take.")
-    pod_template: PodOverrides = Field(default_factory=PodOverrides)
+    pod_template: PodOverrides = Field(
+        default_factory=PodOverrides, description="What the pool adds to the pods of its nodes."
+    )
 
 
 class PoolStatus(Resource):
     """What is true of a pool."""
 
-    ready: int = Field(default=0, ge=0)
-    warming: int = Field(default=0, ge=0)
-    claimed: int = Field(default=0, ge=0)
-    target: int = Field(default=0, ge=0)
+    ready: int = Field(default=0, ge=0, description="Warm nodes that can be claimed.")
+    warming: int = Field(default=0, ge=0, description="Nodes that still boot.")
+    claimed: int = Field(default=0, ge=0, description="Nodes of this pool in warehouse clusters.")
+    target: int = Field(default=0, ge=0, description="Warm nodes wanted now.")
     hits: int = Field(default=0, ge=0, description="Claims that found a warm node waiting.")
     misses: int = Field(default=0, ge=0, description="Claims that had to wait for one.")
     hit_rate: str | None = Field(default=None, description="hits ÷ claims, in percent.")
-    observed_generation: int = Field(default=0, ge=0)
-    conditions: tuple[Condition, ...] = ()
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
+    conditions: Conditions = ()

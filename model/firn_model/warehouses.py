@@ -1,13 +1,12 @@
 """Kind VirtualWarehouse: what users create."""
 
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import Field
 
-from firn_model.base import Resource, rules
-from firn_model.conditions import Condition
+from firn_model.base import Credits, Resource, keyed_by, rules
+from firn_model.conditions import Conditions
 from firn_model.sizes import MAX_CLUSTERS, WarehouseSize, WarehouseType
 
 
@@ -97,45 +96,49 @@ class WarehouseSpec(Resource):
     statement_queued_timeout_seconds: int = Field(
         default=0, ge=0, le=604_800, description="Longest wait of a statement in the queue; 0 is no bound."
     )
-    query_acceleration: QueryAcceleration = Field(default_factory=QueryAcceleration)
+    query_acceleration: QueryAcceleration = Field(
+        default_factory=QueryAcceleration, description="Burst nodes for large scans."
+    )
     resource_monitor: str | None = Field(default=None, max_length=253, description="Name of a ResourceMonitor.")
     pool: str = Field(default="default", min_length=1, max_length=40, description="WarehousePool that gives its nodes.")
-    comment: str = Field(default="", max_length=4096)
+    comment: str = Field(default="", max_length=4096, description="Free text for people.")
 
 
 class WarehouseLoad(Resource):
     """What the services report of one warehouse. Owned by the services, by server-side apply."""
 
-    running: int = Field(default=0, ge=0)
-    queued: int = Field(default=0, ge=0)
+    running: int = Field(default=0, ge=0, description="Statements that run.")
+    queued: int = Field(default=0, ge=0, description="Statements that wait.")
     queued_since: datetime | None = Field(default=None, description="When the oldest queued statement arrived.")
     idle_since: datetime | None = Field(default=None, description="Since when nothing runs and nothing is queued.")
-    observed_at: datetime
+    observed_at: datetime = Field(description="When the services saw this.")
     reporter: str = Field(description="Holder of the services' Lease that wrote this.")
 
 
 class ClusterSummary(Resource):
     """One cluster of a warehouse, at a glance."""
 
-    name: str
-    index: int = Field(ge=1)
-    phase: str
-    ready_nodes: int = Field(default=0, ge=0)
+    name: str = Field(description="metadata.name of the WarehouseCluster.")
+    index: int = Field(ge=1, description="Its number in the warehouse.")
+    phase: str = Field(description="Its status.phase.")
+    ready_nodes: int = Field(default=0, ge=0, description="Its nodes that can run work.")
 
 
 class WarehouseStatus(Resource):
     """What is true of a virtual warehouse. The operator owns all but `load`."""
 
     phase: WarehousePhase = WarehousePhase.SUSPENDED
-    clusters: tuple[ClusterSummary, ...] = ()
-    started_clusters: int = Field(default=0, ge=0)
-    load: WarehouseLoad | None = None
-    credits_used: Decimal | None = None
-    resumed_at: datetime | None = None
-    suspended_at: datetime | None = None
-    endpoint: str | None = None
-    observed_generation: int = Field(default=0, ge=0)
-    conditions: tuple[Condition, ...] = ()
+    clusters: tuple[ClusterSummary, ...] = Field(
+        default=(), description="Its clusters at a glance.", json_schema_extra=keyed_by("name")
+    )
+    started_clusters: int = Field(default=0, ge=0, description="Clusters with a ready head.")
+    load: WarehouseLoad | None = Field(default=None, description="What the services report; they alone write it.")
+    credits_used: Credits | None = Field(default=None, description="Credits used since it was created.")
+    resumed_at: datetime | None = Field(default=None, description="When its last resume was complete.")
+    suspended_at: datetime | None = Field(default=None, description="When its last suspend was complete.")
+    endpoint: str | None = Field(default=None, description="Where statements for it are submitted.")
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
+    conditions: Conditions = ()
 
 
 def sql_name(resource_name: str, spec: WarehouseSpec) -> str:
