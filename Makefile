@@ -25,6 +25,10 @@ lint: venv ## Format check, lint, types, import rules
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+.PHONY: crds
+crds: venv ## Write crds/, the chart's copy and docs/reference/resources.md from the models
+	@.venv/bin/python -m firn_model.crds write
+
 .PHONY: test-unit
 test-unit: venv ## The quick tests: no cluster, no server
 	.venv/bin/pytest -m "not component and not e2e"

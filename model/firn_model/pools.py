@@ -36,6 +36,14 @@ class MemoryClass(StrEnum):
     HIGH = "High"
 
 
+class PullPolicy(StrEnum):
+    """When a machine pulls the nodes' image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
 class NodeShape(Resource):
     """The resources of each node."""
 
@@ -93,9 +101,7 @@ class PoolSpec(Resource):
 
     node: NodeShape = Field(default_factory=NodeShape, description="The resources of each node.")
     image: str = Field(min_length=1, max_length=512, description="Image of the nodes.")
-    image_pull_policy: str = Field(
-        default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$", description="Always, IfNotPresent or Never."
-    )
+    image_pull_policy: PullPolicy = Field(default=PullPolicy.IF_NOT_PRESENT, description="When the image is pulled.")
     warm: WarmTarget = Field(default_factory=WarmTarget, description="How many warm nodes are kept.")
     refill: Refill = Field(default_factory=Refill, description="How fast the pool makes new nodes.")
     burst_share: int = Field(default=50, ge=0, le=100, description="Percent of the pool that burst nodes may take.")
