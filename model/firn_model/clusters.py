@@ -57,6 +57,13 @@ class NodeStatus(Resource):
     state: NodeState
 
 
+class ClusterStep(Resource):
+    """When a step of the cluster's start happened, for breakdowns: warehouse_event, cluster_created, node_claimed, ..."""
+
+    step: str = Field(description="Which step.")
+    at: datetime = Field(description="When it was done.")
+
+
 class ClusterStatus(Resource):
     """What is true of a cluster."""
 
@@ -70,5 +77,6 @@ class ClusterStatus(Resource):
     burst_nodes: int = Field(default=0, ge=0, description="Nodes leased for a while to speed up scans.")
     drained: bool = Field(default=False, description="The head holds no work and takes none, or is proven dead.")
     started_at: datetime | None = Field(default=None, description="When its first head was ready.")
+    steps: tuple[ClusterStep, ...] = Field(default=(), description="The steps of its last start, in their order.")
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
     conditions: Conditions = ()

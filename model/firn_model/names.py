@@ -28,6 +28,8 @@ ROLE_HEAD = "head"
 ANNOTATION_SUSPEND_REQUESTED_AT = f"{GROUP}/suspend-requested-at"
 ANNOTATION_RESUME_REQUESTED_AT = f"{GROUP}/resume-requested-at"
 ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
+ANNOTATION_REQUESTED_AT = f"{GROUP}/requested-at"  # on a WarehouseCluster: when the operator decided to start it
+ANNOTATION_BOOT_FAILURES = f"{GROUP}/boot-failures"  # on a node: failed boots in a row before this one
 
 FINALIZER_CLUSTER = f"{GROUP}/cluster"
 
