@@ -58,7 +58,7 @@ class NodeStatus(Resource):
 
 
 class ClusterStep(Resource):
-    """When a step of the cluster's start happened, for breakdowns: warehouse_event, cluster_created, node_claimed, ..."""
+    """When a step of the start of a cluster happened: warehouse_event, cluster_created, node_claimed, node_bound."""
 
     step: str = Field(description="Which step.")
     at: datetime = Field(description="When it was done.")
