@@ -1,0 +1,123 @@
+{{/* Labels of every object. */}}
+{{- define "firn.labels" -}}
+app.kubernetes.io/part-of: firn
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{/* Labels that select the pods of one component. Takes the component's name. */}}
+{{- define "firn.selector" -}}
+app.kubernetes.io/part-of: firn
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+
+{{/* Takes one of .Values.images. */}}
+{{- define "firn.image" -}}
+image: {{ printf "%s:%s" .repository .tag | quote }}
+imagePullPolicy: {{ .pullPolicy }}
+{{- end }}
+
+{{- define "firn.imagePullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "firn.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "firn.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Where a pod runs. Takes a component's values. */}}
+{{- define "firn.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Environment that operator and services share. */}}
+{{- define "firn.identityEnv" -}}
+- name: FIRN_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: FIRN_POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- end }}
+
+{{- define "firn.signingVolume" -}}
+- name: signing
+  secret:
+    secretName: {{ include "firn.signingSecret" . }}
+    defaultMode: 0440
+{{- end }}
+
+{{- define "firn.signingMount" -}}
+- name: signing
+  mountPath: /etc/firn/signing
+  readOnly: true
+{{- end }}
+
+{{- define "firn.signingSecret" -}}
+{{ .Values.signing.existingSecret | default "firn-signing" }}
+{{- end }}
+
+{{- define "firn.adminSecret" -}}
+{{ .Values.admin.existingSecret | default "firn-admin" }}
+{{- end }}
+
+{{- define "firn.objectStoreSecret" -}}
+{{ .Values.objectStore.existingSecret | default "firn-object-store" }}
+{{- end }}
+
+{{/* The built-in store by its short name: one DNS question from pods of this namespace. */}}
+{{- define "firn.objectStoreEndpoint" -}}
+{{ .Values.objectStore.builtin.enabled | ternary "http://firn-object-store:9000" .Values.objectStore.endpoint }}
+{{- end }}
+
+{{/* Annotation of what outlives the release. */}}
+{{- define "firn.keep" -}}
+{{- if .Values.keepData }}
+annotations:
+  helm.sh/resource-policy: keep
+{{- end }}
+{{- end }}
+
+{{/* A volume for data. Takes a dict of root, name and persistence. */}}
+{{- define "firn.dataClaim" -}}
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "firn.labels" .root | nindent 4 }}
+  {{- include "firn.keep" .root | nindent 2 }}
+spec:
+  accessModes: [ReadWriteOnce]
+  {{- with .persistence.storageClassName }}
+  storageClassName: {{ . }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ .persistence.size }}
+{{- end }}
