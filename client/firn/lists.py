@@ -1,0 +1,168 @@
+"""Lists of warehouses, statements and tables, as columns and rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TextIO
+
+from firn_model.api import StatementReply, TableReply, WarehouseReply
+
+from firn import output
+
+SQL_WIDTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list for people (`names` and `rows`) and the whole records behind it for programs."""
+
+    names: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: list[list[Any]]
+    records: list[dict[str, Any]]
+    empty: str
+
+    def write(self, out: TextIO, form: str) -> None:
+        """Write the list as table, json or csv; JSON and CSV have all fields."""
+        if form == "json":
+            import json
+
+            out.write(json.dumps(self.records, indent=2, ensure_ascii=False) + "\n")
+        elif form == "csv":
+            names = list(self.records[0]) if self.records else [name.lower() for name in self.names]
+            output.write_csv_rows(out, [names])
+            output.write_csv_rows(out, [list(record.values()) for record in self.records])
+        elif self.rows:
+            output.write_table(out, self.names, self.numeric, self.rows)
+        else:
+            out.write(self.empty + "\n")
+
+
+def warehouses(replies: Sequence[WarehouseReply]) -> Listing:
+    """Return warehouses with their state at a glance."""
+    return Listing(
+        names=("NAME", "STATE", "SIZE", "CLUSTERS", "RUNNING", "QUEUED", "AUTO-SUSPEND", "MESSAGE"),
+        numeric=(False, False, False, True, True, True, True, False),
+        rows=[
+            [w.name, _state(w), w.size, w.started_clusters, w.running, w.queued, _suspend(w), w.message or ""]
+            for w in replies
+        ],
+        records=[w.model_dump(mode="json") for w in replies],
+        empty="no warehouses yet; create one: firn warehouse create DEMO",
+    )
+
+
+def statements(replies: Sequence[StatementReply]) -> Listing:
+    """Return statements, each with the first words of its SQL."""
+    return Listing(
+        names=("ID", "STATE", "WAREHOUSE", "SUBMITTED", "TIME", "READ", "SQL"),
+        numeric=(False, False, False, False, True, True, False),
+        rows=[
+            [s.id, s.state.value, s.warehouse or "", _at(s.submitted_at), _time(s), _read(s), _sql(s)] for s in replies
+        ],
+        records=[s.model_dump(mode="json", exclude={"result"}) for s in replies],
+        empty="no statements yet; run one: firn sql -q 'SELECT 1' -w DEMO",
+    )
+
+
+def tables(replies: Sequence[TableReply]) -> Listing:
+    """Return tables with their sizes."""
+    return Listing(
+        names=("DATABASE", "SCHEMA", "NAME", "ROWS", "SIZE", "FILES"),
+        numeric=(False, False, False, True, True, True),
+        rows=[
+            [t.database, t.schema_name, t.name, f"{t.rows:,}", output.bytes_text(t.size_bytes), t.files]
+            for t in replies
+        ],
+        records=[t.model_dump(mode="json") for t in replies],
+        empty="no tables yet; make some of Parquet files: firn table register --help",
+    )
+
+
+def warehouse_facts(w: WarehouseReply) -> list[tuple[str, str]]:
+    """Return one warehouse, a line for each fact."""
+    clusters = f"{w.started_clusters} started, {w.min_cluster_count} to {w.max_cluster_count}"
+    facts = [
+        ("name", w.name),
+        ("resource", f"virtualwarehouse/{w.resource}"),
+        ("state", _state(w)),
+        ("message", w.message or ""),
+        ("size", f"{w.size} ({w.type})"),
+        ("clusters", clusters),
+        ("statements", f"{w.running} running, {w.queued} queued"),
+        ("auto-suspend", _suspend(w)),
+        ("auto-resume", "yes" if w.auto_resume else "no"),
+        ("pool", w.pool),
+        ("created", _at(w.created_at)),
+        ("resumed", _at(w.resumed_at)),
+        ("comment", w.comment),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def statement_facts(s: StatementReply) -> list[tuple[str, str]]:
+    """Return one statement, a line for each fact; its steps follow in `step_lines`."""
+    statistics = s.statistics
+    facts = [
+        ("id", s.id),
+        ("state", s.state.value),
+        ("waiting for", s.waiting_for or ""),
+        ("error", f"{s.error.value}: {s.detail.message if s.detail else ''}" if s.error else ""),
+        ("user", s.user),
+        ("warehouse", s.warehouse or ""),
+        ("cluster", s.cluster or ""),
+        ("attempts", str(s.attempts)),
+        ("submitted", _at(s.submitted_at)),
+        ("started", _at(s.started_at)),
+        ("ended", _at(s.ended_at)),
+        ("time", _time(s)),
+    ]
+    if statistics is not None:
+        facts += [
+            ("rows", f"{statistics.rows_produced:,}"),
+            ("read", f"{output.bytes_text(statistics.bytes_scanned)} in {statistics.files_scanned} files"),
+            ("cpu", output.seconds_text(statistics.cpu_seconds)),
+        ]
+    return [(name, text) for name, text in facts if text]
+
+
+def step_lines(s: StatementReply) -> list[str]:
+    """Return the steps of a statement's life, each with the time since the one before."""
+    lines = []
+    before = s.submitted_at
+    for step in s.steps:
+        lines.append(f"  +{(step.at - before).total_seconds() * 1000:9.1f} ms  {step.step}")
+        before = step.at
+    return lines
+
+
+def write_facts(out: TextIO, facts: Sequence[tuple[str, str]]) -> None:
+    """Write names and values below each other."""
+    size = max(len(name) for name, _ in facts)
+    for name, text in facts:
+        out.write(f"{name.ljust(size)}  {text}\n")
+
+
+def _state(w: WarehouseReply) -> str:
+    return f"{w.state} (held)" if w.suspended else w.state
+
+
+def _suspend(w: WarehouseReply) -> str:
+    return f"{w.auto_suspend_seconds} s" if w.auto_suspend_seconds else "never"
+
+
+def _at(at: datetime | None) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else ""
+
+
+def _time(s: StatementReply) -> str:
+    return output.seconds_text((s.ended_at - s.submitted_at).total_seconds()) if s.ended_at is not None else ""
+
+
+def _read(s: StatementReply) -> str:
+    return output.bytes_text(s.statistics.bytes_scanned) if s.statistics is not None else ""
+
+
+def _sql(s: StatementReply) -> str:
+    text = " ".join(s.sql.split())
+    return text if len(text) <= SQL_WIDTH else text[: SQL_WIDTH - 1] + "…"

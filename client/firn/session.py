@@ -1,0 +1,60 @@
+"""What a person has chosen for the statements to come: warehouse, database and schema. Pure."""
+
+import re
+from dataclasses import dataclass, replace
+
+_USE = re.compile(
+    r"\s*use\s+(?:(warehouse|database|schema|role|secondary\s+roles)\s+)?(.+?)\s*", re.IGNORECASE | re.DOTALL
+)
+_PART = re.compile(r'"(?:[^"]|"")*"|[A-Za-z_][A-Za-z0-9_$]*')
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The context that goes with each statement."""
+
+    warehouse: str | None = None
+    database: str | None = None
+    schema: str | None = None
+
+    def after(self, sql: str) -> "Session | None":
+        """Return the session after a USE statement, or None when the text is not one that the session answers.
+
+        `USE WAREHOUSE w`, `USE [DATABASE] d`, `USE SCHEMA [d.]s`, `USE d.s`. Quoted names keep their case, others
+        become capitals, as Snowflake does.
+        """
+        found = _USE.fullmatch(sql)
+        names = dotted(found.group(2)) if found else None
+        if found is None or names is None:
+            return None
+        kind = (found.group(1) or "").lower()
+        if kind == "warehouse" and len(names) == 1:
+            return replace(self, warehouse=names[0])
+        if kind in ("database", "") and len(names) == 1:
+            return replace(self, database=names[0], schema=None)
+        if kind in ("schema", "") and len(names) == 2:
+            return replace(self, database=names[0], schema=names[1])
+        if kind == "schema" and len(names) == 1:
+            return replace(self, schema=names[0])
+        return None
+
+    def __str__(self) -> str:
+        """Return the context as the prompt shows it."""
+        place = ".".join(part for part in (self.database, self.schema) if part)
+        return " ".join(part for part in (self.warehouse or "(no warehouse)", place) if part)
+
+
+def dotted(text: str) -> list[str] | None:
+    """Return the parts of a dotted name, plain ones in capitals, or None when it is none."""
+    names: list[str] = []
+    at = 0
+    while found := _PART.match(text, at):
+        part = found.group()
+        names.append(part[1:-1].replace('""', '"') if part.startswith('"') else part.upper())
+        at = found.end()
+        if at == len(text):
+            return names
+        if text[at] != ".":
+            return None
+        at += 1
+    return None
