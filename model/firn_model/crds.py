@@ -13,7 +13,7 @@ import yaml
 from firn_model import names
 from firn_model.kinds import KINDS, Column, Kind
 from firn_model.reference import reference
-from firn_model.schema import structural
+from firn_model.schema import defaults, structural
 
 HEADER = "# Generated from firn_model by `make crds`; change the models, not this file.\n"
 FOLDERS = ("crds", "helm/firn/crds")
@@ -71,7 +71,7 @@ def _object_schema(kind: Kind) -> dict[str, Any]:
     if "required" in spec:
         schema["required"] = ["spec"]
     else:
-        spec["default"] = {}
+        spec["default"] = defaults(spec)
     if kind.rules:
         schema["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in kind.rules]
     return schema

@@ -70,7 +70,7 @@ def _default(field: Schema, required: bool) -> str:
     """Return what a field is when it is not set."""
     if required:
         return "required"
-    if "default" not in field or field["default"] in ([], {}):
+    if "default" not in field or field["type"] in ("object", "array"):
         return ""
     return f"`{json.dumps(field['default'], ensure_ascii=False)}`"
 

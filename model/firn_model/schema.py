@@ -5,6 +5,7 @@ spelled out, so that their own defaults apply and rules can rely on them.
 Source: Kubernetes documentation, "Custom Resource Definitions: specifying a structural schema".
 """
 
+from copy import deepcopy
 from typing import Any
 
 from firn_model.base import Resource
@@ -53,12 +54,17 @@ def _convert(node: Schema, definitions: Schema, where: str) -> Schema:
 
 
 def _property(child: Schema, definitions: Schema, where: str) -> Schema:
-    """Return a property in structural form, with `default: {}` where an object has only defaults of its own."""
+    """Return a property in structural form, with a default where it is an object of which nothing is required."""
     converted = _convert(child, definitions, where)
     optional = "anyOf" in child
     if converted["type"] == "object" and "properties" in converted and "required" not in converted and not optional:
-        converted.setdefault("default", {})
+        converted["default"] = defaults(converted)
     return converted
+
+
+def defaults(node: Schema) -> Schema:
+    """Return an object with every default under it: the API server checks rules on a default before it fills it in."""
+    return {name: deepcopy(child["default"]) for name, child in node["properties"].items() if "default" in child}
 
 
 def _in_place(node: Schema, definitions: Schema) -> Schema:
