@@ -1,0 +1,66 @@
+"""The services' configuration, from the environment (prefix FIRN_)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from firn_model.messages import ObjectStoreAccess
+
+
+
+class Settings(BaseSettings):
+    """What differs between installations."""
+
+    model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True)
+
+    namespace: str = "default"
+    identity: str = Field(default="firn-services", description="Holder of the Lease; the pod's name in a cluster.")
+    signing_key_file: Path = Path("/etc/firn/signing/private-key.pem")
+    database_url: str = "sqlite:////var/lib/firn/firn.db"
+
+    host: str = "0.0.0.0"  # noqa: S104  a pod listens on its pod IP
+    port: int = 8080
+    log_level: str = "INFO"
+
+    object_store_endpoint: str
+    object_store_region: str = "us-east-1"
+    object_store_bucket: str = "firn"
+    object_store_access_key_id: SecretStr
+    object_store_secret_access_key: SecretStr
+
+    node_object_store_endpoint: str | None = None
+    node_object_store_access_key_id: SecretStr | None = None
+    node_object_store_secret_access_key: SecretStr | None = None
+
+    admin_user: str = "admin"
+    admin_password: SecretStr
+    token_hours: int = 12
+
+    default_database: str = "FIRN"
+    default_schema: str = "PUBLIC"
+
+    node_cpu: int = Field(default=1, ge=1, description="Whole cores of a node, as the pool shapes it.")
+    node_memory_bytes: int = Field(default=2 << 30, ge=1 << 20, description="Memory of a node, as the pool shapes it.")
+
+    lease_seconds: int = Field(default=15, ge=3)
+    max_attempts: int = Field(default=5, ge=1, description="Runs of a statement before it fails with node_lost.")
+    result_hours: int = Field(default=24, ge=1)
+
+    @property
+    def node_access(self) -> ObjectStoreAccess:
+        """How nodes read the object store: their own credentials where set, else the services'."""
+        key = self.node_object_store_access_key_id or self.object_store_access_key_id
+        secret = self.node_object_store_secret_access_key or self.object_store_secret_access_key
+        return ObjectStoreAccess(
+            endpoint=self.node_object_store_endpoint or self.object_store_endpoint,
+            region=self.object_store_region,
+            access_key_id=key.get_secret_value(),
+            secret_access_key=secret.get_secret_value(),
+        )
+
+    @property
+    def token_lifetime(self) -> timedelta:
+        """How long a login lasts."""
+        return timedelta(hours=self.token_hours)

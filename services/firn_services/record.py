@@ -1,0 +1,104 @@
+"""What is remembered of a statement: the record that the store keeps and every part shares."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from firn_model.api import ErrorDetail, StatementReply, StepTime
+from firn_model.messages import Statistics
+from firn_model.statements import TRANSITIONS, StatementError, StatementState
+
+
+class TransitionError(Exception):
+    """A statement was asked to take a step that its life does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRecord:
+    """One statement at one moment of its life. Times are in UTC."""
+
+    id: str
+    place: int
+    user: str
+    sql: str
+    state: StatementState
+    submitted_at: datetime
+    request_id: str | None = None
+    warehouse: str | None = None
+    warehouse_resource: str | None = None
+    database: str | None = None
+    schema: str | None = None
+    statement_timeout_seconds: int = 0
+    queued_timeout_seconds: int = 0
+    cluster: str | None = None
+    attempts: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    detail: ErrorDetail | None = None
+    statistics: Statistics | None = None
+    steps: tuple[StepTime, ...] = ()
+
+    def running(self, cluster: str, now: datetime) -> "StatementRecord":
+        """Return it as started on a cluster."""
+        return self._become(StatementState.RUNNING, cluster=cluster, started_at=now, attempts=self.attempts + 1)
+
+    def requeued(self) -> "StatementRecord":
+        """Return it back in its place in the queue."""
+        return self._become(StatementState.QUEUED, cluster=None, started_at=None)
+
+    def succeeded(self, statistics: Statistics | None, now: datetime) -> "StatementRecord":
+        """Return it as done."""
+        return self._become(StatementState.SUCCEEDED, statistics=statistics, ended_at=now)
+
+    def failed(self, detail: ErrorDetail, now: datetime, statistics: Statistics | None = None) -> "StatementRecord":
+        """Return it as failed; a detail of `cancelled` makes it cancelled."""
+        cancelled = detail.error == StatementError.CANCELLED
+        state = StatementState.CANCELLED if cancelled else StatementState.FAILED
+        return self._become(state, detail=detail, statistics=statistics, ended_at=now)
+
+    def step(self, name: str, at: datetime) -> "StatementRecord":
+        """Return it with one more step noted."""
+        return replace(self, steps=(*self.steps, StepTime.model_construct(step=name, at=at)))
+
+    def _become(self, state: StatementState, **changes: object) -> "StatementRecord":
+        if state not in TRANSITIONS[self.state]:
+            story = ", ".join(f"{s.step} at {s.at.isoformat()}" for s in self.steps)
+            raise TransitionError(f"statement {self.id} cannot go from {self.state} to {state}; its story: {story}")
+        return replace(self, state=state, **changes)  # type: ignore[arg-type]
+
+    def reply(self) -> StatementReply:
+        """Return what its owner sees, without rows. Built without validation: it is all ours."""
+        return StatementReply.model_construct(
+            id=self.id,
+            sql=self.sql,
+            state=self.state,
+            user=self.user,
+            warehouse=self.warehouse,
+            cluster=self.cluster,
+            attempts=self.attempts,
+            submitted_at=self.submitted_at,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            error=_statement_error(self.detail),
+            detail=self.detail,
+            statistics=self.statistics,
+            steps=self.steps,
+        )
+
+
+def _statement_error(detail: ErrorDetail | None) -> StatementError | None:
+    if detail is None:
+        return None
+    known = detail.error in StatementError.__members__.values()
+    return StatementError(detail.error) if known else StatementError.INTERNAL
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """Where a result is: inline as bytes of an Arrow IPC stream, or at an object's key. Rows and bytes are totals."""
+
+    statement_id: str
+    rows: int
+    size_bytes: int
+    inline: bytes | None
+    key: str | None
+    expires_at: datetime

@@ -1,0 +1,1 @@
+"""The services' memory: the only importer of a database."""

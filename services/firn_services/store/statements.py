@@ -1,0 +1,193 @@
+"""Statements and their results in the store."""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from firn_model.api import ErrorDetail, StepTime
+from firn_model.messages import Statistics
+from firn_model.statements import StatementState
+from firn_services.record import ResultRecord, StatementRecord
+from firn_services.store.tables import results, statements
+from firn_services.store.writer import Writer
+
+
+class DuplicateRequestError(Exception):
+    """The user has used this request id before."""
+
+
+class StatementStore:
+    """Durable statements. What `accept`, `save` and `finish` were awaited for survives a crash at any later moment."""
+
+    def __init__(self, engine: Engine, writer: Writer) -> None:
+        self._engine = engine
+        self._writer = writer
+
+    async def accept(self, record: StatementRecord, result: ResultRecord | None = None) -> None:
+        """Make a new statement durable. Raises DuplicateRequestError when its request id was used before."""
+
+        def operation(connection: Connection) -> None:
+            connection.execute(insert(statements), _row(record))
+            if result is not None:
+                connection.execute(insert(results), _result_row(result))
+
+        try:
+            await self._writer.write(operation)
+        except IntegrityError as error:
+            raise DuplicateRequestError(record.request_id) from error
+
+    def save_soon(self, record: StatementRecord) -> None:
+        """Write a state that a crash may lose: losing `running` or a requeue leads back to the queue, as it should."""
+        self._writer.submit(_updating(record, None))
+
+    async def finish(self, record: StatementRecord, result: ResultRecord | None) -> None:
+        """Make a final state and its result durable together."""
+        await self._writer.write(_updating(record, result))
+
+    def read(self, statement_id: str) -> StatementRecord | None:
+        """Return a statement. Blocks."""
+        found = self._all(select(statements).where(statements.c.id == statement_id))
+        return found[0] if found else None
+
+    def by_request(self, user: str, request_id: str) -> StatementRecord | None:
+        """Return the statement of a user's request id. Blocks."""
+        query = select(statements).where(statements.c.user_name == user, statements.c.request_id == request_id)
+        found = self._all(query)
+        return found[0] if found else None
+
+    def unfinished(self) -> list[StatementRecord]:
+        """Return every queued or running statement by place. Blocks."""
+        states = [StatementState.QUEUED.value, StatementState.RUNNING.value]
+        return self._all(select(statements).where(statements.c.state.in_(states)).order_by(statements.c.place))
+
+    def newest(
+        self, warehouse: str | None, state: StatementState | None, limit: int, user: str | None = None
+    ) -> list[StatementRecord]:
+        """Return the newest statements first. Blocks."""
+        query = select(statements).order_by(statements.c.place.desc()).limit(limit)
+        if warehouse is not None:
+            query = query.where(statements.c.warehouse == warehouse)
+        if state is not None:
+            query = query.where(statements.c.state == state.value)
+        if user is not None:
+            query = query.where(statements.c.user_name == user)
+        return self._all(query)
+
+    def last_place(self) -> int:
+        """Return the highest place given so far; 0 before the first. Blocks."""
+        with self._reading() as connection:
+            return connection.execute(select(func.max(statements.c.place))).scalar() or 0
+
+    def result(self, statement_id: str) -> ResultRecord | None:
+        """Return where a result is. Blocks."""
+        with self._reading() as connection:
+            row = connection.execute(select(results).where(results.c.statement_id == statement_id)).one_or_none()
+        return None if row is None else _result(row)
+
+    def expired_results(self, now: datetime, limit: int = 1000) -> list[ResultRecord]:
+        """Return results whose time is over. Blocks."""
+        with self._reading() as connection:
+            rows = connection.execute(select(results).where(results.c.expires_at <= now).limit(limit)).all()
+        return [_result(row) for row in rows]
+
+    async def forget_results(self, statement_ids: Iterable[str]) -> None:
+        """Delete results."""
+        ids = list(statement_ids)
+
+        def operation(connection: Connection) -> None:
+            connection.execute(delete(results).where(results.c.statement_id.in_(ids)))
+
+        await self._writer.write(operation)
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reading=True)
+
+    def _all(self, query: Any) -> list[StatementRecord]:
+        with self._reading() as connection:
+            return [_record(row) for row in connection.execute(query).all()]
+
+
+def _updating(record: StatementRecord, result: ResultRecord | None) -> Callable[[Connection], None]:
+    def operation(connection: Connection) -> None:
+        row = _row(record)
+        connection.execute(update(statements).where(statements.c.id == row.pop("id")).values(**row))
+        if result is not None:
+            connection.execute(insert(results), _result_row(result))
+
+    return operation
+
+
+def _row(record: StatementRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "place": record.place,
+        "request_id": record.request_id,
+        "user_name": record.user,
+        "sql_text": record.sql,
+        "warehouse": record.warehouse,
+        "warehouse_resource": record.warehouse_resource,
+        "database_name": record.database,
+        "schema_name": record.schema,
+        "statement_timeout_seconds": record.statement_timeout_seconds,
+        "queued_timeout_seconds": record.queued_timeout_seconds,
+        "state": record.state.value,
+        "cluster": record.cluster,
+        "attempts": record.attempts,
+        "submitted_at": record.submitted_at,
+        "started_at": record.started_at,
+        "ended_at": record.ended_at,
+        "detail": record.detail.model_dump_json() if record.detail else None,
+        "statistics": record.statistics.model_dump_json() if record.statistics else None,
+        "steps": json.dumps([[step.step, step.at.isoformat()] for step in record.steps]),
+    }
+
+
+def _record(row: Row[Any]) -> StatementRecord:
+    return StatementRecord(
+        id=row.id,
+        place=row.place,
+        request_id=row.request_id,
+        user=row.user_name,
+        sql=row.sql_text,
+        warehouse=row.warehouse,
+        warehouse_resource=row.warehouse_resource,
+        database=row.database_name,
+        schema=row.schema_name,
+        statement_timeout_seconds=row.statement_timeout_seconds,
+        queued_timeout_seconds=row.queued_timeout_seconds,
+        state=StatementState(row.state),
+        cluster=row.cluster,
+        attempts=row.attempts,
+        submitted_at=row.submitted_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        detail=ErrorDetail.model_validate_json(row.detail) if row.detail else None,
+        statistics=Statistics.model_validate_json(row.statistics) if row.statistics else None,
+        steps=tuple(StepTime(step=step, at=datetime.fromisoformat(at)) for step, at in json.loads(row.steps)),
+    )
+
+
+def _result_row(result: ResultRecord) -> dict[str, Any]:
+    return {
+        "statement_id": result.statement_id,
+        "row_count": result.rows,
+        "size_bytes": result.size_bytes,
+        "inline_bytes": result.inline,
+        "object_key": result.key,
+        "expires_at": result.expires_at,
+    }
+
+
+def _result(row: Row[Any]) -> ResultRecord:
+    return ResultRecord(
+        statement_id=row.statement_id,
+        rows=row.row_count,
+        size_bytes=row.size_bytes,
+        inline=row.inline_bytes,
+        key=row.object_key,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,94 @@
+"""The store's tables, in SQL that both SQLite and PostgreSQL speak."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, also where the database has no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store it in UTC."""
+        del dialect
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return it aware."""
+        del dialect
+        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+statements = Table(
+    "statements",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("place", BigInteger, nullable=False),
+    Column("request_id", String(64)),
+    Column("user_name", String(255), nullable=False),
+    Column("sql_text", Text, nullable=False),
+    Column("warehouse", String(255)),
+    Column("warehouse_resource", String(253)),
+    Column("database_name", String(255)),
+    Column("schema_name", String(255)),
+    Column("statement_timeout_seconds", Integer, nullable=False),
+    Column("queued_timeout_seconds", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("cluster", String(253)),
+    Column("attempts", Integer, nullable=False),
+    Column("submitted_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("detail", Text),
+    Column("statistics", Text),
+    Column("steps", Text, nullable=False),
+    Index("statements_place", "place", unique=True),
+    Index("statements_request", "user_name", "request_id", unique=True),
+    Index("statements_state", "state", "place"),
+    Index("statements_warehouse", "warehouse", "place"),
+)
+
+results = Table(
+    "statement_results",
+    metadata,
+    Column("statement_id", String(36), primary_key=True),
+    Column("row_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("inline_bytes", LargeBinary),
+    Column("object_key", String(1024)),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("statement_results_expiry", "expires_at"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("password_hash", String(255), nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_name", String(255), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
