@@ -49,12 +49,12 @@ class FrameReader:
         self._buffer += data
         frames: list[Frame] = []
         while len(self._buffer) >= HEADER_BYTES:
+            kind = FrameType(bytes(self._buffer[:1]))
             (length,) = struct.unpack_from(">I", self._buffer, 1)
             if length > MAX_PAYLOAD_BYTES:
                 raise ValueError(f"a frame of {length} bytes is over the bound of {MAX_PAYLOAD_BYTES}")
             if len(self._buffer) < HEADER_BYTES + length:
                 break
-            kind = FrameType(bytes(self._buffer[:1]))
             frames.append(Frame(kind, bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + length])))
             del self._buffer[: HEADER_BYTES + length]
         return frames
