@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from firn.split import Statement
     from firn.status import Status
 
-EXAMPLES = r"""\b
+EXAMPLES = """\b
 Examples:
   firn sql -w DEMO                                     a prompt
   firn sql -w DEMO -q 'SELECT 1'                       one statement
   firn sql -w DEMO -f report.sql -o csv > report.csv   a file
   echo 'SHOW TABLES' | firn sql -o json                from another program
-""".replace(r"\b", "\b")
+"""
 
 
 def sql(
