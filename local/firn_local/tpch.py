@@ -123,7 +123,7 @@ class Tpch:
             for table in PARTS:
                 files = ", ".join(f"'{path}'" for path in self.files(table))
                 connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}])")  # noqa: S608  our own paths
-            pq.write_table(connection.execute(text).to_arrow_table(), folder / "answer.parquet")
+            pq.write_table(connection.sql(text).to_arrow_table(), folder / "answer.parquet")
 
     def order_by(self, number: int) -> tuple[str, ...]:
         """Return the columns that a query sorts by."""

@@ -1,0 +1,1 @@
+"""A real kind cluster on any Linux machine."""

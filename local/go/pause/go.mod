@@ -1,0 +1,3 @@
+module firn.dev/local/pause
+
+go 1.26.0
