@@ -1,0 +1,1 @@
+"""Manifests and patches as plain data."""

@@ -1,0 +1,57 @@
+"""The WarehouseCluster of a warehouse, and the patch that claims a node for it."""
+
+from datetime import datetime
+from typing import Any
+
+from firn_model import names
+
+from firn_operator.build.pod import Manifest, owner
+from firn_operator.decide.observed import Cluster, Node, Warehouse
+
+
+def stamp(moment: datetime) -> str:
+    """Return a time as RFC 3339 with microseconds, as annotations and metav1.MicroTime have it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def cluster_manifest(warehouse: Warehouse, index: int, requested_at: datetime) -> Manifest:
+    """Return the manifest of the warehouse's cluster with this index."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "WarehouseCluster",
+        "metadata": {
+            "name": f"{warehouse.name}-{index}",
+            "labels": {names.LABEL_PART_OF: names.PART_OF},
+            "annotations": {names.ANNOTATION_REQUESTED_AT: stamp(requested_at)},
+            "ownerReferences": [owner("VirtualWarehouse", warehouse.name, warehouse.uid)],
+            "finalizers": [names.FINALIZER_CLUSTER],
+        },
+        "spec": {
+            "warehouse": warehouse.name,
+            "index": index,
+            "size": warehouse.spec.size.value,
+            "type": warehouse.spec.type.value,
+            "pool": warehouse.spec.pool,
+        },
+    }
+
+
+def claim_patch(node: Node, cluster: Cluster, claimed_at: datetime) -> list[dict[str, Any]]:
+    """Return the guarded JSON patch that makes a warm node the head of a cluster."""
+
+    def label(name: str) -> str:
+        return "/metadata/labels/" + name.replace("~", "~0").replace("/", "~1")
+
+    owners = [owner("WarehouseCluster", cluster.name, cluster.uid)]
+    note = "/metadata/annotations/" + names.ANNOTATION_CLAIMED_AT.replace("/", "~1")
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": node.uid},
+        {"op": "test", "path": label(names.LABEL_STATE), "value": names.STATE_WARM},
+        {"op": "replace", "path": label(names.LABEL_STATE), "value": names.STATE_CLAIMED},
+        {"op": "add", "path": label(names.LABEL_WAREHOUSE), "value": cluster.spec.warehouse},
+        {"op": "add", "path": label(names.LABEL_CLUSTER), "value": cluster.name},
+        {"op": "add", "path": label(names.LABEL_EPOCH), "value": cluster.uid},
+        {"op": "add", "path": label(names.LABEL_ROLE), "value": names.ROLE_HEAD},
+        {"op": "replace", "path": "/metadata/ownerReferences", "value": owners},
+        {"op": "add", "path": note, "value": stamp(claimed_at)},
+    ]

@@ -1,0 +1,190 @@
+"""Statuses as merge patches: what is true, in fields and in words, and only what has changed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from firn_model.base import Resource
+from firn_model.clusters import ClusterPhase, ClusterStatus, ClusterStep, NodeState, NodeStatus
+from firn_model.conditions import Condition, ConditionStatus, set_condition
+from firn_model.names import AGENT_PORT, ROLE_HEAD
+from firn_model.pools import PoolStatus
+from firn_model.sizes import node_count
+from firn_model.warehouses import ClusterSummary, WarehousePhase, WarehouseStatus
+
+from firn_operator.decide import pool as pool_decisions
+from firn_operator.decide import warehouse as warehouse_decisions
+from firn_operator.decide.observed import Cluster, Node
+from firn_operator.decide.reason import Reason
+
+READY = "Ready"
+STARTED = frozenset({WarehousePhase.RESUMING, WarehousePhase.RUNNING})
+
+
+def difference(before: Resource, after: Resource, skip: frozenset[str] = frozenset()) -> dict[str, Any] | None:
+    """Return the merge patch of a status that turns `before` into `after`, or None when nothing differs."""
+    old, new = before.manifest(), after.manifest()
+    changed = {k: new.get(k) for k in (*old, *new) if old.get(k) != new.get(k) and k not in skip}
+    return {"status": changed} if changed else None
+
+
+def ready_condition(
+    conditions: tuple[Condition, ...], ready: bool, reason: Reason, message: str, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """Return the conditions with Ready in its place."""
+    status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
+    new = Condition(
+        type=READY,
+        status=status,
+        reason=reason.value,
+        message=message[:4096],
+        last_transition_time=now.replace(microsecond=0),
+        observed_generation=generation,
+    )
+    return set_condition(conditions, new)
+
+
+def endpoint_of(node: Node) -> str:
+    """Return the URL of a node's agent."""
+    host = f"[{node.address}]" if node.address and ":" in node.address else node.address
+    return f"http://{host}:{AGENT_PORT}"
+
+
+def cluster_running(
+    cluster: Cluster, head: Node, endpoint: str, steps: Mapping[str, datetime], now: datetime
+) -> ClusterStatus:
+    """Return the status of a cluster whose head has just been bound."""
+    node = NodeStatus(name=head.name, uid=head.uid, address=head.address or "", role=ROLE_HEAD, state=NodeState.READY)
+    return cluster.status.model_copy(
+        update={
+            "phase": ClusterPhase.RUNNING,
+            "endpoint": endpoint,
+            "head": head.name,
+            "head_uid": head.uid,
+            "nodes": (node,),
+            "ready_nodes": 1,
+            "desired_nodes": node_count(cluster.spec.size, cluster.spec.type),
+            "drained": False,
+            "started_at": cluster.status.started_at or now,
+            "steps": tuple(ClusterStep(step=step, at=at) for step, at in steps.items()),
+            "observed_generation": cluster.generation,
+            "conditions": ready_condition(
+                cluster.status.conditions, True, Reason.HEAD_READY, "", cluster.generation, now
+            ),
+        }
+    )
+
+
+def cluster_without_head(cluster: Cluster, reason: Reason, message: str, now: datetime) -> ClusterStatus:
+    """Return the status of a cluster that has lost its head, or never had one."""
+    return cluster_words(cluster, reason, message, now).model_copy(
+        update={
+            "phase": ClusterPhase.PENDING,
+            "endpoint": None,
+            "head": None,
+            "head_uid": None,
+            "nodes": (),
+            "ready_nodes": 0,
+        }
+    )
+
+
+def cluster_words(cluster: Cluster, reason: Reason, message: str, now: datetime) -> ClusterStatus:
+    """Return the status with what the cluster waits for."""
+    ready = cluster.is_running
+    conditions = ready_condition(cluster.status.conditions, ready, reason, message, cluster.generation, now)
+    return cluster.status.model_copy(update={"conditions": conditions, "observed_generation": cluster.generation})
+
+
+def cluster_phase(cluster: Cluster, phase: ClusterPhase, reason: Reason, message: str, now: datetime) -> ClusterStatus:
+    """Return the status of a cluster that drains or has drained."""
+    conditions = ready_condition(cluster.status.conditions, False, reason, message, cluster.generation, now)
+    drained = phase is ClusterPhase.DRAINED
+    update: dict[str, Any] = {
+        "phase": phase,
+        "drained": drained,
+        "conditions": conditions,
+        "observed_generation": cluster.generation,
+    }
+    if drained:
+        update |= {"endpoint": None, "ready_nodes": 0}
+    return cluster.status.model_copy(update=update)
+
+
+def warehouse_phase(observed: warehouse_decisions.Observed) -> WarehousePhase:
+    """Return where a warehouse is, from its clusters."""
+    if any(c.is_running for c in observed.active):
+        return WarehousePhase.RUNNING
+    if observed.active:
+        return WarehousePhase.RESUMING
+    return WarehousePhase.SUSPENDING if observed.clusters else WarehousePhase.SUSPENDED
+
+
+def warehouse_status(
+    observed: warehouse_decisions.Observed, reason: Reason, message: str, suspended_at: datetime, now: datetime
+) -> WarehouseStatus:
+    """Return the warehouse's status, `load` untouched.
+
+    `suspended_at` is when the suspension was decided: a resume request that is younger still counts, however long the
+    last statements take.
+    """
+    warehouse, phase = observed.warehouse, warehouse_phase(observed)
+    old = warehouse.status
+    newly_suspended = phase not in STARTED and (old.phase in STARTED or old.suspended_at is None)
+    clusters = sorted(observed.clusters, key=lambda c: c.spec.index)
+    running = [c for c in clusters if c.is_running]
+    words = message or _waiting_words(observed)
+    return old.model_copy(
+        update={
+            "phase": phase,
+            "clusters": tuple(
+                ClusterSummary(
+                    name=c.name, index=c.spec.index, phase=c.status.phase.value, ready_nodes=c.status.ready_nodes
+                )
+                for c in clusters
+            ),
+            "started_clusters": len(running),
+            "resumed_at": observed.running_since or old.resumed_at,
+            "suspended_at": suspended_at if newly_suspended else old.suspended_at,
+            "endpoint": running[0].status.endpoint if running else None,
+            "observed_generation": warehouse.generation,
+            "conditions": ready_condition(
+                old.conditions, phase is WarehousePhase.RUNNING, reason, words, warehouse.generation, now
+            ),
+        }
+    )
+
+
+def _waiting_words(observed: warehouse_decisions.Observed) -> str:
+    """Return what the first cluster that is not ready says it waits for."""
+    for cluster in observed.active:
+        for condition in cluster.status.conditions:
+            if condition.type == READY and condition.status is not ConditionStatus.TRUE:
+                return condition.message
+    return ""
+
+
+def pool_status(observed: pool_decisions.Observed, hits: int, misses: int, reason: Reason, now: datetime) -> PoolStatus:
+    """Return the pool's status; `hits` and `misses` are totals."""
+    census = pool_decisions.take_census(observed, now)
+    target = pool_decisions.target_of(observed)
+    pool = observed.pool
+    trouble = pool_decisions.trouble_reason(observed, now)
+    full = len(census.free) >= target
+    told = trouble if trouble and not full else reason
+    claims = hits + misses
+    return pool.status.model_copy(
+        update={
+            "ready": len(census.ready),
+            "warming": len(census.booting),
+            "claimed": len(census.claimed),
+            "target": target,
+            "hits": hits,
+            "misses": misses,
+            "hit_rate": f"{100 * hits / claims:.1f}" if claims else None,
+            "observed_generation": pool.generation,
+            "conditions": ready_condition(
+                pool.status.conditions, full, told, pool_decisions.words(observed, now), pool.generation, now
+            ),
+        }
+    )

@@ -1,0 +1,76 @@
+"""Who is woken by which change."""
+
+from firn_model.clusters import ClusterPhase
+
+from firn_operator.controllers.loop import Loops
+from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
+from firn_operator.observe.state import State
+
+
+class Wiring:
+    """Wakes the loops that a change concerns: claims first, then the pools that refill, then statuses."""
+
+    def __init__(self, state: State, warehouses: Loops, clusters: Loops, pools: Loops) -> None:
+        self._state = state
+        self._warehouses = warehouses
+        self._clusters = clusters
+        self._pools = pools
+        state.listeners.append(self.changed)
+
+    def changed(self, before: object | None, after: object | None) -> None:
+        """Wake whom the change of one object concerns."""
+        for thing in (after, before):
+            if isinstance(thing, Node):
+                self._node_changed(thing)
+            elif isinstance(thing, Cluster):
+                self._cluster_changed(thing)
+            elif isinstance(thing, Warehouse):
+                self._warehouse_changed(thing)
+            elif isinstance(thing, Pool):
+                self._pool_changed(thing)
+
+    def all(self) -> None:
+        """Wake everyone, as after a start or a resync."""
+        for cluster in self._state.clusters.values():
+            self._clusters.wake(cluster.name)
+        for pool in self._state.pools.values():
+            self._pools.wake(pool.name)
+        self.all_warehouses()
+
+    def all_warehouses(self) -> None:
+        """Wake all warehouses: who vouches for their load has changed."""
+        for warehouse in self._state.warehouses.values():
+            self._warehouses.wake(warehouse.name)
+
+    def _node_changed(self, node: Node) -> None:
+        if node.cluster:
+            self._clusters.wake(node.cluster)
+        else:
+            self.wake_waiting(node.pool)
+        self._pools.wake(node.pool)
+
+    def wake_waiting(self, pool: str) -> None:
+        """Wake the clusters that wait for a node of the pool, the longest waiting first."""
+        waiting = (c for c in self._state.clusters.values() if c.spec.pool == pool and waits(c))
+        for cluster in sorted(waiting, key=lambda c: c.requested_at):
+            self._clusters.wake(cluster.name)
+
+    def _cluster_changed(self, cluster: Cluster) -> None:
+        self._clusters.wake(cluster.name)
+        self._warehouses.wake(cluster.spec.warehouse)
+        self._pools.wake(cluster.spec.pool)
+
+    def _warehouse_changed(self, warehouse: Warehouse) -> None:
+        self._warehouses.wake(warehouse.name)
+        if self._state.warehouses.get(warehouse.name) is not warehouse:
+            for cluster in self._state.clusters_of(warehouse.uid):
+                self._clusters.wake(cluster.name)
+
+    def _pool_changed(self, pool: Pool) -> None:
+        self.wake_waiting(pool.name)
+        self._pools.wake(pool.name)
+
+
+def waits(cluster: Cluster) -> bool:
+    """Whether a cluster has no head and wants one."""
+    return not cluster.is_leaving and cluster.status.phase is ClusterPhase.PENDING

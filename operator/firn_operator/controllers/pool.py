@@ -1,0 +1,203 @@
+"""Pools: create and delete nodes as decided, lend them to claims, and say how the pool stands."""
+
+import asyncio
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+import structlog
+
+from firn_operator import metrics
+from firn_operator.build.pod import node_name, node_pod
+from firn_operator.build.status import difference, pool_status
+from firn_operator.controllers.account import waits
+from firn_operator.controllers.loop import Gone, utc_now
+from firn_operator.controllers.reservations import Reservations
+from firn_operator.decide.decision import earliest
+from firn_operator.decide.observed import Node, Pool, claimable
+from firn_operator.decide.pool import (
+    CreateNode,
+    DeleteNode,
+    Observed,
+    decide,
+    take_census,
+    words,
+)
+from firn_operator.decide.reason import Reason
+from firn_operator.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from firn_operator.kube.api import CLUSTERS, PODS, POOLS, KubeApi, Raw
+from firn_operator.kube.events import Events
+from firn_operator.observe.account import Account
+
+log = structlog.get_logger()
+
+STATUS_PAUSE = timedelta(milliseconds=500)
+"""A pool's status waits this long after a claim: the API server's time belongs to the resume."""
+
+
+class PoolController:
+    """The loop body of pools, and what claims need of them."""
+
+    def __init__(self, api: KubeApi, account: Account, events: Events) -> None:
+        self._api = api
+        self._account = account
+        self._events = events
+        self.reservations = Reservations()
+        self._creating: defaultdict[str, set[int]] = defaultdict(set)
+        self._last_claim: dict[str, datetime] = {}
+        self._refusals: dict[str, tuple[datetime, str]] = {}
+        self._claims: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+
+    def observe(self, pool: Pool) -> Observed:
+        """Return what is known of a pool."""
+        state = self._account.state
+        nodes = state.nodes_of_pool(pool.name)
+        claimed = [n.claimed_at for n in nodes if n.claimed_at]
+        waiting = [c for c in state.clusters.values() if c.spec.pool == pool.name and waits(c)]
+        hopeless = [c for c in waiting if not state.nodes_of_epoch(c.uid) and not self.reservations.node_of(c.uid)]
+        refused_at, refusal = self._refusals.get(pool.name, (None, ""))
+        return Observed(
+            pool=pool,
+            nodes=nodes,
+            creating=frozenset(self._creating[pool.name]),
+            reserved=self.reservations.nodes,
+            waiting=len(hopeless),
+            known_epochs=state.epochs(),
+            last_claim_at=max([*claimed, *filter(None, [self._last_claim.get(pool.name)])], default=None),
+            refused_at=refused_at,
+            refusal=refusal,
+        )
+
+    def spare(self, name: str) -> Node | None:
+        """Return the node of a pool that the next claim should take."""
+        pool = self._account.state.pools.get(name)
+        if pool is None or pool.deleting:
+            return None
+        nodes = self._account.state.nodes_of_pool(name)
+        return next(iter(claimable(nodes, pool.template, self.reservations.nodes)), None)
+
+    def words(self, name: str) -> str:
+        """Say how a pool stands."""
+        pool = self._account.state.pools.get(name)
+        return words(self.observe(pool), utc_now()) if pool else f"there is no WarehousePool {name}"
+
+    def count_claim(self, pool: str, hit: bool, now: datetime) -> None:
+        """Note a claim: a hit found a warm node waiting."""
+        self._claims[pool][0 if hit else 1] += 1
+        self._last_claim[pool] = now
+        metrics.CLAIMS.labels(pool, "hit" if hit else "miss").inc()
+
+    async def reconcile(self, name: str) -> datetime | None:
+        """Observe, decide, apply."""
+        pool = self._account.state.pools.get(name)
+        if pool is None:
+            raise Gone
+        observed = self.observe(pool)
+        decision = decide(observed, utc_now())
+        creations = [a for a in decision.actions if isinstance(a, CreateNode)]
+        deletions = [a for a in decision.actions if isinstance(a, DeleteNode)]
+        for creation in creations:
+            self._creating[name].add(creation.slot)
+        await asyncio.gather(*(self._create(pool, c) for c in creations))
+        for deletion in deletions:
+            await self._delete(pool, deletion)
+        if decision.actions:
+            return utc_now()
+        return earliest((decision.wake_at, await self._write_status(pool, decision.reason)))
+
+    async def _create(self, pool: Pool, action: CreateNode) -> None:
+        """Create a slot's pod. Its name makes that idempotent, so an unknown outcome is settled by trying again."""
+        manifest = node_pod(pool.name, pool.uid, pool.spec, action.slot, self._account.public_key, action.boot_failures)
+        try:
+            raw = await self._api.create(PODS, manifest)
+        except ConflictError:
+            raw = await self._existing(node_name(pool.name, action.slot)) or {}
+        except (ForbiddenError, InvalidError) as error:
+            self._refused(pool, error)
+            self._creating[pool.name].discard(action.slot)
+            return
+        except UnavailableError:
+            self._creating[pool.name].discard(action.slot)
+            raise
+        if raw:
+            self._account.learn_node(raw)
+        self._refusals.pop(pool.name, None)
+        self._creating[pool.name].discard(action.slot)
+        metrics.ACTIONS.labels("pool", "CreateNode", action.reason.value).inc()
+        log.info("pool", action="CreateNode", pool=pool.name, slot=action.slot, reason=action.reason.value)
+
+    async def _existing(self, name: str) -> Raw | None:
+        try:
+            return await self._api.get(PODS, name)
+        except NotFoundError:
+            return None
+
+    def _refused(self, pool: Pool, error: ApiError) -> None:
+        self._refusals[pool.name] = (utc_now(), str(error))
+        log.warning("pod refused", pool=pool.name, error=str(error))
+        self._events.tell("WarehousePool", pool.name, pool.uid, Reason.CREATE_REFUSED, str(error))
+
+    async def _delete(self, pool: Pool, action: DeleteNode) -> None:
+        """Delete a node, if a fresh look decides the same; a warm one only while it is unchanged."""
+        if action.reason is Reason.ORPHANED and await self._epoch_exists(action.node):
+            return
+        again = decide(self.observe(pool), utc_now())
+        if action not in again.actions:
+            return
+        await self.delete_pod(action.node, unchanged=action.node.is_warm)
+        metrics.ACTIONS.labels("pool", "DeleteNode", action.reason.value).inc()
+        log.info("pool", action="DeleteNode", pool=pool.name, node=action.node.name, reason=action.reason.value)
+        self._events.tell("WarehousePool", pool.name, pool.uid, action.reason, f"node {action.node.name} is deleted")
+
+    async def _epoch_exists(self, node: Node) -> bool:
+        """Ask the API server whether the cluster that a node was claimed for exists after all."""
+        if not node.cluster:
+            return False
+        try:
+            cluster = self._account.learn_cluster(await self._api.get(CLUSTERS, node.cluster))
+        except NotFoundError:
+            return False
+        return cluster.uid == node.epoch
+
+    async def delete_pod(self, node: Node, unchanged: bool = False) -> None:
+        """Delete this very pod; with `unchanged`, only as it was observed."""
+        try:
+            raw = await self._api.delete(PODS, node.name, node.uid, node.version if unchanged else None)
+        except NotFoundError:
+            self._account.forget_node(node)
+            return
+        except ConflictError:
+            current = await self._existing(node.name)
+            if current:
+                self._account.learn_node(current)
+            else:
+                self._account.forget_node(node)
+            return
+        if raw.get("kind") == "Pod" and "deletionTimestamp" in raw["metadata"]:
+            self._account.learn_node(raw)
+        else:
+            self._account.forget_node(node)
+
+    async def _write_status(self, pool: Pool, reason: Reason) -> datetime | None:
+        """Write what has changed; return when to write, if it must wait for a resume."""
+        now = utc_now()
+        observed = self.observe(pool)
+        census = take_census(observed, now)
+        for state, nodes in (("ready", census.ready), ("booting", census.booting), ("claimed", census.claimed)):
+            metrics.POOL_NODES.labels(pool.name, state).set(len(nodes))
+        last = self._last_claim.get(pool.name)
+        if last and now < last + STATUS_PAUSE:
+            return last + STATUS_PAUSE
+        hits, misses = self._claims[pool.name]
+        after = pool_status(observed, pool.status.hits + hits, pool.status.misses + misses, reason, now)
+        patch = difference(pool.status, after)
+        if patch is None:
+            return None
+        patch["metadata"] = {"uid": pool.uid}
+        try:
+            raw = await self._api.patch(POOLS, pool.name, patch, "status")
+        except (NotFoundError, ConflictError):
+            return None
+        self._claims[pool.name][0] -= hits
+        self._claims[pool.name][1] -= misses
+        self._account.learn_pool(raw)
+        return None

@@ -1,0 +1,133 @@
+"""Warehouses: start and drain clusters as decided, and say how the warehouse stands."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from firn_operator import metrics
+from firn_operator.build.cluster import cluster_manifest
+from firn_operator.build.status import difference, warehouse_status
+from firn_operator.controllers.loop import Gone, utc_now
+from firn_operator.decide.observed import Warehouse
+from firn_operator.decide.reason import Reason
+from firn_operator.decide.warehouse import Action, DrainCluster, Observed, StartCluster, decide
+from firn_operator.errors import ConflictError, NotFoundError
+from firn_operator.kube.api import CLUSTERS, WAREHOUSES, KubeApi, Raw
+from firn_operator.kube.events import Events
+from firn_operator.observe import parse
+from firn_operator.observe.account import Account
+from firn_operator.steps import Steps
+
+log = structlog.get_logger()
+
+QUIET = timedelta(milliseconds=200)
+"""How long a warehouse's status waits for its new cluster: the API server's time belongs to the claim, and a resume
+that takes less needs one write, not two."""
+LOAD = frozenset({"load"})
+
+
+class WarehouseController:
+    """The loop body of warehouses."""
+
+    def __init__(self, api: KubeApi, account: Account, events: Events, steps: Steps) -> None:
+        self._api = api
+        self._account = account
+        self._events = events
+        self._steps = steps
+        self._drained_at: dict[str, datetime] = {}
+
+    def observe(self, warehouse: Warehouse) -> Observed:
+        """Return what is known of a warehouse."""
+        state = self._account.state
+        return Observed(warehouse, state.clusters_of(warehouse.uid), state.services)
+
+    async def reconcile(self, name: str) -> datetime | None:
+        """Observe, decide, apply."""
+        warehouse = self._account.state.warehouses.get(name)
+        if warehouse is None:
+            self._drained_at.pop(name, None)
+            raise Gone
+        now = utc_now()
+        observed = self.observe(warehouse)
+        decision = decide(observed, now)
+        for action in decision.actions:
+            await self._apply(warehouse, action, now)
+        if decision.actions:
+            return utc_now()
+        waits_until = self._quiet_until(observed, now)
+        if waits_until:
+            return waits_until
+        await self._write_status(observed, decision.reason, decision.message)
+        return decision.wake_at
+
+    def _quiet_until(self, observed: Observed, now: datetime) -> datetime | None:
+        young = [c.requested_at + QUIET for c in observed.active if not c.is_running]
+        return min((t for t in young if t > now), default=None)
+
+    async def _apply(self, warehouse: Warehouse, action: Action, now: datetime) -> None:
+        if isinstance(action, StartCluster):
+            await self._start(warehouse, action, now)
+        else:
+            await self._drain(warehouse, action, now)
+
+    async def _start(self, warehouse: Warehouse, action: StartCluster, now: datetime) -> None:
+        """Create the cluster; its own loop claims a head at once, from the answer and not from the watch."""
+        manifest = cluster_manifest(warehouse, action.index, now)
+        name = manifest["metadata"]["name"]
+        self._steps.begin(name, "warehouse_event", now)
+        try:
+            raw = await self._api.create(CLUSTERS, manifest)
+        except ConflictError:
+            raw = await self._api.get(CLUSTERS, name)
+        self._steps.mark(name, "cluster_created", utc_now())
+        cluster = self._account.learn_cluster(raw)
+        if cluster.warehouse_uid != warehouse.uid:
+            raise ConflictError(f"cluster {name} is still that of an earlier warehouse of this name")
+        self._drained_at.pop(warehouse.name, None)
+        self._tell(warehouse, action, f"cluster {name} starts")
+
+    async def _drain(self, warehouse: Warehouse, action: DrainCluster, now: datetime) -> None:
+        """Have a cluster drain, if a fresh look at the warehouse decides the same."""
+        try:
+            fresh = self._account.learn_warehouse(await self._api.get(WAREHOUSES, warehouse.name))
+        except NotFoundError:
+            fresh = replace(warehouse, deleting=True)
+        if fresh.uid == warehouse.uid and action not in decide(self.observe(fresh), utc_now()).actions:
+            log.info("drain withdrawn", warehouse=warehouse.name, cluster=action.name)
+            return
+        patch: list[Raw] = [
+            {"op": "test", "path": "/metadata/uid", "value": action.uid},
+            {"op": "add", "path": "/spec/drain", "value": True},
+        ]
+        try:
+            self._account.learn_cluster(await self._api.patch(CLUSTERS, action.name, patch))
+        except NotFoundError:
+            self._account.state.clusters.remove(action.name, action.uid)
+        self._drained_at[warehouse.name] = now
+        self._tell(warehouse, action, f"cluster {action.name} drains")
+
+    def _tell(self, warehouse: Warehouse, action: Action, message: str) -> None:
+        kind = type(action).__name__
+        metrics.ACTIONS.labels("warehouse", kind, action.reason.value).inc()
+        log.info("warehouse", action=kind, warehouse=warehouse.name, reason=action.reason.value, message=message)
+        self._events.tell("VirtualWarehouse", warehouse.name, warehouse.uid, action.reason, message)
+
+    async def _write_status(self, observed: Observed, reason: Reason, message: str) -> None:
+        warehouse = observed.warehouse
+        now = utc_now()
+        first = warehouse.created_at if warehouse.status.suspended_at is None and not observed.clusters else now
+        suspended_at = self._drained_at.get(warehouse.name, first)
+        after = warehouse_status(observed, reason, message, suspended_at, now)
+        patch = difference(warehouse.status, after, LOAD)
+        if patch is None or warehouse.deleting:
+            return
+        patch["metadata"] = {"uid": warehouse.uid}
+        try:
+            raw = await self._api.patch(WAREHOUSES, warehouse.name, patch, "status")
+        except (NotFoundError, ConflictError):
+            return
+        self._account.state.warehouses.put(parse.warehouse(raw))
+        if after.phase is not warehouse.status.phase:
+            text = f"now {after.phase.value}"
+            self._events.tell("VirtualWarehouse", warehouse.name, warehouse.uid, reason, text)

@@ -1,0 +1,161 @@
+"""What the operator knows of the account, as slim frozen tuples; decisions read nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from firn_model import names
+from firn_model.clusters import ClusterPhase, ClusterSpec, ClusterStatus
+from firn_model.pools import PoolSpec, PoolStatus
+from firn_model.warehouses import WarehouseLoad, WarehouseSpec, WarehouseStatus
+
+
+class TroubleKind(StrEnum):
+    """What keeps a pod from becoming ready."""
+
+    IMAGE = "image"
+    UNSCHEDULABLE = "unschedulable"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a pod from becoming ready, in Kubernetes' words."""
+
+    kind: TroubleKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One pod of a pool, warm or claimed."""
+
+    name: str
+    uid: str
+    version: int
+    pool: str
+    slot: int
+    state: str
+    template: str
+    phase: str
+    ready: bool
+    deleting: bool
+    created_at: datetime
+    address: str | None = None
+    warehouse: str | None = None
+    cluster: str | None = None
+    epoch: str | None = None
+    claimed_at: datetime | None = None
+    trouble: Trouble | None = None
+    failed_at: datetime | None = None
+    boot_failures: int = 0
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it was never claimed."""
+        return self.state == names.STATE_WARM
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether its process has ended for good: node pods never restart."""
+        return self.phase in ("Failed", "Succeeded")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may still serve: neither ended nor being deleted."""
+        return not self.deleting and not self.is_dead
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One WarehousePool; `template` is the hash of the pods that it would make now."""
+
+    name: str
+    uid: str
+    version: int
+    generation: int
+    deleting: bool
+    spec: PoolSpec
+    status: PoolStatus
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One WarehouseCluster. Its UID is the epoch."""
+
+    name: str
+    uid: str
+    version: int
+    generation: int
+    deleting: bool
+    has_finalizer: bool
+    warehouse_uid: str | None
+    created_at: datetime
+    requested_at: datetime
+    spec: ClusterSpec
+    status: ClusterStatus
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it takes no new work and will be gone."""
+        return self.deleting or self.spec.drain
+
+    @property
+    def is_running(self) -> bool:
+        """Whether statements are dispatched to it."""
+        return not self.is_leaving and self.status.phase is ClusterPhase.RUNNING and self.status.endpoint is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """One VirtualWarehouse with its one-shot requests."""
+
+    name: str
+    uid: str
+    version: int
+    generation: int
+    deleting: bool
+    created_at: datetime
+    spec: WarehouseSpec
+    status: WarehouseStatus
+    suspend_requested_at: datetime | None = None
+    resume_requested_at: datetime | None = None
+
+    @property
+    def load(self) -> WarehouseLoad | None:
+        """What the services last reported, fresh or not."""
+        return self.status.load
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesLease:
+    """The services' Lease: their reports are fresh while it is renewed (design.md, "Who writes what")."""
+
+    version: int
+    holder: str
+    renewed_at: datetime
+    duration: timedelta
+
+    def vouches_for(self, load: WarehouseLoad | None, now: datetime) -> bool:
+        """Whether `load` was written by the holder and the holder is alive."""
+        return load is not None and bool(self.holder) and load.reporter == self.holder and now <= self.expires_at
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until when the holder is taken for alive."""
+        return self.renewed_at + self.duration
+
+
+def claimable(nodes: Iterable[Node], template: str, reserved: frozenset[str]) -> list[Node]:
+    """Return the nodes that may be claimed now, oldest first.
+
+    A node that is still booting, of an older template, being deleted, or promised to another claim is never claimed.
+    """
+    free = (
+        n
+        for n in nodes
+        if n.is_warm and n.ready and n.is_alive and n.template == template and n.address and n.uid not in reserved
+    )
+    return sorted(free, key=lambda n: (n.created_at, n.slot))

@@ -1,0 +1,261 @@
+"""How a pool keeps its warm nodes: refill, replacement, surplus.
+
+Source: design.md section 5: a pool refills at once but rate-capped, claim before refill; it counts creations in flight
+so that it never over-creates; a pod that still boots is never claimed. The pause after a claim leaves it the processor:
+without it, nodes that boot alongside doubled the time of a resume.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from firn_operator.decide.decision import Decision, earliest
+from firn_operator.decide.observed import Node, Pool, TroubleKind
+from firn_operator.decide.reason import Reason
+
+FIRST_BACK_OFF = timedelta(seconds=10)
+LONGEST_BACK_OFF = timedelta(minutes=5)
+REFUSED_PAUSE = timedelta(seconds=10)
+"""How long to wait after the API server refused to create a pod, by quota or by policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One pool, its nodes (warm and claimed), and what is under way."""
+
+    pool: Pool
+    nodes: tuple[Node, ...]
+    creating: frozenset[int] = frozenset()
+    """Slots whose creation was sent and is not yet seen: the expectations against over-creation."""
+    reserved: frozenset[str] = frozenset()
+    """UIDs of nodes that a claim is under way for."""
+    waiting: int = 0
+    """Clusters that wait for a node of this pool."""
+    known_epochs: frozenset[str] = frozenset()
+    last_claim_at: datetime | None = None
+    refused_at: datetime | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNode:
+    """Create the node of this slot; `boot_failures` is how many before it failed in a row."""
+
+    slot: int
+    reason: Reason
+    boot_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteNode:
+    """Delete this node, if it is still what was observed."""
+
+    node: Node
+    reason: Reason
+
+
+Action = CreateNode | DeleteNode
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The pool's nodes by what they are good for."""
+
+    ready: tuple[Node, ...] = ()
+    booting: tuple[Node, ...] = ()
+    failed: tuple[Node, ...] = ()
+    outdated: tuple[Node, ...] = ()
+    claimed: tuple[Node, ...] = ()
+    reserved: frozenset[str] = field(default=frozenset())
+
+    @property
+    def free(self) -> tuple[Node, ...]:
+        """The ready nodes that no claim is under way for."""
+        return tuple(n for n in self.ready if n.uid not in self.reserved)
+
+
+def take_census(observed: Observed, now: datetime) -> Census:
+    """Sort the pool's nodes; those being deleted count nowhere."""
+    spec, template = observed.pool.spec, observed.pool.template
+    timeout = timedelta(seconds=spec.refill.boot_timeout_seconds)
+    alive = [n for n in observed.nodes if not n.deleting]
+    warm = [n for n in alive if n.is_warm]
+    failed = [n for n in warm if failed_since(n, timeout, now) is not None]
+    sound = [n for n in warm if n not in failed]
+
+    def select(wanted: Callable[[Node], bool]) -> tuple[Node, ...]:
+        return tuple(n for n in sound if wanted(n))
+
+    return Census(
+        ready=select(lambda n: n.template == template and n.ready),
+        booting=select(lambda n: n.template == template and not n.ready),
+        failed=tuple(failed),
+        outdated=select(lambda n: n.template != template),
+        claimed=tuple(n for n in alive if not n.is_warm),
+        reserved=observed.reserved,
+    )
+
+
+def failed_since(node: Node, boot_timeout: timedelta, now: datetime) -> datetime | None:
+    """Return since when a warm node counts as failed, or None.
+
+    A pod without room is not failed: the scheduler keeps trying, and a new pod would find no more room.
+    """
+    if node.is_dead or node.phase == "Unknown":
+        return node.failed_at or node.created_at
+    if node.ready or (node.trouble and node.trouble.kind is TroubleKind.UNSCHEDULABLE):
+        return None
+    late = node.created_at + boot_timeout
+    return late if now >= late else None
+
+
+def target_of(observed: Observed) -> int:
+    """Return how many warm nodes are wanted: the minimum, until a forecast raises it up to the maximum."""
+    warm = observed.pool.spec.warm
+    return min(max(warm.min, 0), warm.max)
+
+
+def decide(observed: Observed, now: datetime) -> Decision[Action]:
+    """Return the nodes to create and delete, and when to look again."""
+    census = take_census(observed, now)
+    orphans = _orphans(observed, census)
+    if observed.pool.deleting:
+        return Decision(tuple(orphans), Reason.SURPLUS, "the pool is being deleted")
+    wanted = target_of(observed) + observed.waiting
+    replaced, replace_at = _expired_failures(census, observed, now)
+    creations, reason, create_at = _creations(observed, census, wanted, replaced, now)
+    deletions = [
+        *orphans,
+        *_failed_deletions(census, replaced, observed, now),
+        *_outdated_deletions(observed, census),
+        *_surplus(observed, census, wanted),
+    ]
+    message = words(observed, now)
+    wake_at = earliest((create_at, replace_at, _next_timeout(observed, census)))
+    return Decision((*creations, *deletions), reason, message, wake_at)
+
+
+def _orphans(observed: Observed, census: Census) -> list[DeleteNode]:
+    """Nodes claimed for an epoch that does not exist (the cluster went while a claim was under way)."""
+    lost = (n for n in census.claimed if n.epoch not in observed.known_epochs)
+    return [DeleteNode(n, Reason.ORPHANED) for n in lost]
+
+
+def _back_off(node: Node) -> timedelta:
+    return min(FIRST_BACK_OFF * (1 << min(node.boot_failures, 10)), LONGEST_BACK_OFF)
+
+
+def _expired_failures(census: Census, observed: Observed, now: datetime) -> tuple[list[Node], datetime | None]:
+    """Return the failed nodes that may be replaced now, and when the next one may.
+
+    A failed node keeps its place until its back-off has passed, so a pool of nodes that always fail makes few.
+    """
+    timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
+    due = [(n, (failed_since(n, timeout, now) or now) + _back_off(n)) for n in census.failed]
+    outdated = observed.pool.template
+    expired = [n for n, at in due if now >= at or n.template != outdated]
+    return expired, earliest(at for n, at in due if n not in expired)
+
+
+def _creations(
+    observed: Observed, census: Census, wanted: int, replaced: list[Node], now: datetime
+) -> tuple[list[CreateNode], Reason, datetime | None]:
+    refill = observed.pool.spec.refill
+    held = len(census.failed) - len(replaced)
+    booting = len(census.booting) + len(observed.creating - {n.slot for n in observed.nodes})
+    missing = wanted - len(census.free) - booting - held
+    if missing <= 0:
+        met = len(census.free) >= wanted
+        return [], Reason.TARGET_MET if met else Reason.BOOTING, None
+    if observed.refused_at and now < observed.refused_at + REFUSED_PAUSE:
+        return [], Reason.CREATE_REFUSED, observed.refused_at + REFUSED_PAUSE
+    pause_until = (observed.last_claim_at or now) + timedelta(seconds=refill.delay_seconds)
+    urgent = observed.waiting > len(census.free) + booting
+    if observed.last_claim_at and now < pause_until and not urgent:
+        return [], Reason.REFILL_PAUSED, pause_until
+    count = min(missing, refill.max_booting - booting)
+    if count <= 0:
+        return [], Reason.BOOTING, None
+    reason = Reason.ON_DEMAND if urgent else Reason.REFILL
+    failures = max((n.boot_failures + 1 for n in replaced if n.template == observed.pool.template), default=0)
+    return [CreateNode(slot, reason, failures) for slot in _free_slots(observed, count)], reason, None
+
+
+def _free_slots(observed: Observed, count: int) -> list[int]:
+    """Return the lowest slots that no pod has and no creation is under way for."""
+    used = {n.slot for n in observed.nodes} | observed.creating
+    return [s for s in range(1, len(used) + count + 1) if s not in used][:count]
+
+
+def _failed_deletions(census: Census, replaced: list[Node], observed: Observed, now: datetime) -> list[DeleteNode]:
+    reason = {True: Reason.NODE_FAILED, False: Reason.BOOT_TIMEOUT}
+    return [DeleteNode(n, reason[n.is_dead]) for n in replaced]
+
+
+def _outdated_deletions(observed: Observed, census: Census) -> list[DeleteNode]:
+    """Outdated nodes serve no claim; they go as fast as new ones may boot, so that the machines are not flooded."""
+    room = observed.pool.spec.refill.max_booting
+    free = [n for n in census.outdated if n.uid not in observed.reserved]
+    return [DeleteNode(n, Reason.OUTDATED) for n in sorted(free, key=lambda n: n.slot)[:room]]
+
+
+def _surplus(observed: Observed, census: Census, wanted: int) -> list[DeleteNode]:
+    """Nodes above the target go, those that still boot first, then the youngest."""
+    extra = len(census.free) + len(census.booting) - wanted
+    if extra <= 0:
+        return []
+    order = [*sorted(census.booting, key=lambda n: -n.slot), *sorted(census.free, key=lambda n: -n.slot)]
+    return [DeleteNode(n, Reason.SURPLUS) for n in order[:extra]]
+
+
+def _next_timeout(observed: Observed, census: Census) -> datetime | None:
+    """Return when the first node that boots now will have taken too long."""
+    timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
+    waits = (n for n in census.booting if not (n.trouble and n.trouble.kind is TroubleKind.UNSCHEDULABLE))
+    return earliest(n.created_at + timeout for n in waits)
+
+
+def words(observed: Observed, now: datetime) -> str:
+    """Say how the pool stands, and what keeps it from being full."""
+    census = take_census(observed, now)
+    name = observed.pool.name
+    parts = [f"pool {name} has {len(census.free) or 'none'} ready"]
+    stuck: dict[TroubleKind, list[Node]] = {}
+    for node in (*census.booting, *census.failed):
+        if node.trouble:
+            stuck.setdefault(node.trouble.kind, []).append(node)
+    sentences = {
+        TroubleKind.UNSCHEDULABLE: "cannot be scheduled",
+        TroubleKind.IMAGE: "cannot get the image",
+        TroubleKind.FAILED: "failed to start",
+    }
+    for kind, nodes in stuck.items():
+        first = nodes[0].trouble
+        parts.append(f"{_count(len(nodes))} {sentences[kind]}: {first.message if first else ''}")
+    troubled = sum(len(nodes) for nodes in stuck.values())
+    late = [n for n in census.failed if not n.trouble]
+    if late:
+        parts.append(f"{_count(len(late))} did not become ready in time")
+    boots = len(census.booting) + len(census.failed) - troubled - len(late) + len(observed.creating)
+    if boots > 0:
+        parts.append(f"{_count(boots)} booting")
+    if observed.refused_at:
+        parts.append(f"a pod could not be created: {observed.refusal}")
+    return "; ".join(parts)
+
+
+def _count(number: int) -> str:
+    return f"{number} pod" if number == 1 else f"{number} pods"
+
+
+def trouble_reason(observed: Observed, now: datetime) -> Reason | None:
+    """Return the reason for the pool's condition when something keeps it from being full, or None."""
+    census = take_census(observed, now)
+    kinds = {n.trouble.kind for n in (*census.booting, *census.failed) if n.trouble}
+    if observed.refused_at:
+        return Reason.CREATE_REFUSED
+    if TroubleKind.UNSCHEDULABLE in kinds:
+        return Reason.UNSCHEDULABLE
+    if TroubleKind.IMAGE in kinds:
+        return Reason.IMAGE_NOT_PULLED
+    return Reason.BOOT_FAILED if census.failed else None

@@ -1,0 +1,51 @@
+"""Why the operator acts or waits: the reason of an Event and of a condition, and the label of a metric."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """One enum for all decisions (design.md, section 3)."""
+
+    # warehouses
+    HELD = "Held"
+    SUSPENDED = "Suspended"
+    STATEMENT_QUEUED = "StatementQueued"
+    RESUME_REQUESTED = "ResumeRequested"
+    RESUMING = "Resuming"
+    RUNNING = "Running"
+    IDLE = "Idle"
+    SUSPEND_REQUESTED = "SuspendRequested"
+    LOAD_UNKNOWN = "LoadUnknown"
+    TOO_MANY_CLUSTERS = "TooManyClusters"
+
+    # clusters
+    WARM_NODE = "WarmNode"
+    NO_WARM_NODE = "NoWarmNode"
+    POOL_MISSING = "PoolMissing"
+    BINDING = "Binding"
+    BIND_FAILED = "BindFailed"
+    HEAD_READY = "HeadReady"
+    HEAD_LOST = "HeadLost"
+    HEAD_SILENT = "HeadSilent"
+    DRAINING = "Draining"
+    DRAINED = "Drained"
+    EXTRA_NODE = "ExtraNode"
+    RELEASED = "Released"
+    WAREHOUSE_GONE = "WarehouseGone"
+
+    # pools
+    REFILL = "Refill"
+    ON_DEMAND = "OnDemand"
+    TARGET_MET = "TargetMet"
+    REFILL_PAUSED = "RefillPaused"
+    BOOTING = "Booting"
+    BOOT_FAILED = "BootFailed"
+    BOOT_TIMEOUT = "BootTimeout"
+    BACK_OFF = "BackOff"
+    IMAGE_NOT_PULLED = "ImageNotPulled"
+    UNSCHEDULABLE = "Unschedulable"
+    CREATE_REFUSED = "CreateRefused"
+    NODE_FAILED = "NodeFailed"
+    OUTDATED = "Outdated"
+    SURPLUS = "Surplus"
+    ORPHANED = "Orphaned"

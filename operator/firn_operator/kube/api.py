@@ -1,0 +1,153 @@
+"""Calls to the API server, as plain JSON.
+
+What the operator's Role must allow, all in its own namespace:
+
+| group | resources | verbs |
+|---|---|---|
+| firn.dev | virtualwarehouses, warehousepools | get, list, watch |
+| firn.dev | warehouseclusters | get, list, watch, create, patch, delete |
+| firn.dev | virtualwarehouses/status, warehouseclusters/status, warehousepools/status | patch |
+| "" | pods | get, list, watch, create, patch, delete |
+| "" | events | create, patch |
+| coordination.k8s.io | leases | get, list, watch, create, update, patch |
+| apps | deployments/scale | get, patch (only for `firn-operator uninstall`) |
+"""
+
+import json
+import time
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from firn_model import names
+from kubernetes.aio import client, config
+
+from firn_operator import metrics
+from firn_operator.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+TIMEOUT_SECONDS = 10.0
+Raw = dict[str, Any]
+
+WAREHOUSES = "virtualwarehouses"
+CLUSTERS = "warehouseclusters"
+POOLS = "warehousepools"
+PODS = "pods"
+EVENTS = "events"
+LEASES = "leases"
+PREFIXES = {PODS: "/api/v1", EVENTS: "/api/v1", LEASES: "/apis/coordination.k8s.io/v1"}
+NODE_SELECTOR = (
+    f"{names.LABEL_PART_OF}={names.PART_OF},{names.LABEL_COMPONENT}={names.COMPONENT_NODE}"  # the pods that are nodes
+)
+ERRORS: dict[int, type[ApiError]] = {
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: InvalidError,
+    429: UnavailableError,
+}
+
+
+class KubeApi:
+    """One namespace of one API server."""
+
+    def __init__(self, api_client: client.ApiClient, namespace: str) -> None:
+        self.namespace = namespace
+        self._client = api_client
+
+    @classmethod
+    async def connect(cls, namespace: str) -> "KubeApi":
+        """Return a client by the pod's service account, else by the kubeconfig."""
+        settings = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        return cls(client.ApiClient(settings), namespace)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, resource: str, name: str) -> Raw:
+        """Return one object. Raises NotFoundError."""
+        return await self.request("GET", self._path(resource, name))
+
+    async def list_all(self, resource: str, selector: str = "") -> Raw:
+        """Return a consistent list of a resource's objects."""
+        query = f"?labelSelector={quote(selector)}" if selector else ""
+        return await self.request("GET", self._path(resource) + query, timeout_seconds=60)
+
+    async def create(self, resource: str, manifest: Raw) -> Raw:
+        """Create an object and return it. Raises ConflictError when it exists."""
+        return await self.request("POST", self._path(resource), manifest)
+
+    async def replace(self, resource: str, name: str, manifest: Raw) -> Raw:
+        """Replace an object of the resourceVersion in the manifest. Raises ConflictError when it is another by now."""
+        return await self.request("PUT", self._path(resource, name), manifest)
+
+    async def patch(self, resource: str, name: str, patch: Raw | list[Raw], subresource: str = "") -> Raw:
+        """Patch an object, by JSON patch for a list and else by merge patch, and return it."""
+        kind = JSON_PATCH if isinstance(patch, list) else MERGE_PATCH
+        return await self.request("PATCH", self._path(resource, name, subresource), patch, kind)
+
+    async def delete(
+        self, resource: str, name: str, uid: str, version: int | None = None, grace_seconds: int | None = None
+    ) -> Raw:
+        """Delete this very object; with a version, only while it is unchanged. Raises ConflictError, NotFoundError."""
+        preconditions = {"uid": uid}
+        if version is not None:
+            preconditions["resourceVersion"] = str(version)
+        body: Raw = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": preconditions,
+            "propagationPolicy": "Background",
+        }
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        return await self.request("DELETE", self._path(resource, name), body)
+
+    def _path(self, resource: str, name: str = "", subresource: str = "") -> str:
+        prefix = PREFIXES.get(resource, f"/apis/{names.API_VERSION}")
+        return "/".join(p for p in (prefix, "namespaces", self.namespace, resource, name, subresource) if p)
+
+    async def request(
+        self, method: str, path: str, body: Any = None, kind: str = JSON, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Raw:
+        """Call the API server and return its JSON. Raises the ApiError of its answer."""
+        headers = {"Content-Type": kind, "Accept": JSON}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self._client.configuration.host + path
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        started = time.monotonic()
+        try:
+            answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+                method, url, headers=headers, body=body, _request_timeout=timeout
+            )
+            text = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UnavailableError(f"{method} {path}: no answer: {error or 'timeout'}") from error
+        finally:
+            metrics.API_SECONDS.labels(method).observe(time.monotonic() - started)
+        if answer.status < 300:
+            return dict(json.loads(text))
+        raise _error(method, path, answer.status, text)
+
+
+def _error(method: str, path: str, status: int, text: bytes) -> ApiError:
+    try:
+        message = json.loads(text).get("message", "")
+    except (ValueError, AttributeError):
+        message = text[:500].decode(errors="replace")
+    kind = ERRORS.get(status, UnavailableError if status >= 500 else ApiError)
+    return kind(f"{method} {path}: {status}: {message}")

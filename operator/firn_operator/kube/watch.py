@@ -1,0 +1,154 @@
+"""The watches, by Kopf, and the lists that correct them.
+
+Kopf's event handlers only: no handler of creations or updates, so no finalizer, no annotation and no write of Kopf's.
+Watches never report what vanished between two of them, and a silent one looks like a quiet one. So every resource is
+also listed now and then; what a list brought first was missed by the watch, and when that goes on, or when not even the
+operator's own Lease is seen to be renewed, the watch counts as broken.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+import structlog
+from firn_model import names
+from kopf import OperatorRegistry, OperatorSettings
+
+from firn_operator import metrics
+from firn_operator.errors import ApiError
+from firn_operator.kube.api import CLUSTERS, LEASES, NODE_SELECTOR, PODS, POOLS, WAREHOUSES, KubeApi
+from firn_operator.observe import parse
+from firn_operator.observe.account import Account
+
+log = structlog.get_logger()
+
+RESOURCES = (POOLS, PODS, WAREHOUSES, CLUSTERS)
+SERVER_TIMEOUT_SECONDS = 240
+CLIENT_TIMEOUT_SECONDS = 270
+INACTIVITY_SECONDS = 90
+"""Bookmarks come once a minute, so a watch that is silent for longer is broken."""
+LEASE_SILENCE_SECONDS = 20.0
+LIST_SILENCE_FACTOR = 4.0
+MOST_BAD_LISTS = 2
+
+
+class Watches:
+    """Feeds the account from watches and lists, and knows whether they are alive."""
+
+    def __init__(
+        self, api: KubeApi, account: Account, resync_seconds: float, services_changed: Callable[[], None]
+    ) -> None:
+        self._api = api
+        self._account = account
+        self._resync_seconds = resync_seconds
+        self._services_changed = services_changed
+        self._lease_seen_at = time.monotonic()
+        self._listed_at = time.monotonic()
+        self._bad_lists = dict.fromkeys(RESOURCES, 0)
+
+    async def list_all(self) -> None:
+        """Correct the memory by a consistent list of every resource. Raises ApiError."""
+        for resource in RESOURCES:
+            await self._settle(resource)
+        try:
+            self._learn_lease(await self._api.get(LEASES, names.LEASE_SERVICES))
+        except ApiError as error:
+            log.info("services' lease not read", error=str(error))
+        self._listed_at = time.monotonic()
+
+    async def _settle(self, resource: str) -> int:
+        selector = NODE_SELECTOR if resource == PODS else ""
+        return self._account.settle(resource, await self._api.list_all(resource, selector))
+
+    async def resync(self) -> None:
+        """List again and again; count what the watches missed."""
+        while True:
+            await asyncio.sleep(self._resync_seconds)
+            try:
+                for resource in RESOURCES:
+                    missed = await self._settle(resource)
+                    self._bad_lists[resource] = self._bad_lists[resource] + 1 if missed else 0
+                    metrics.MISSED_CHANGES.labels(resource).inc(missed)
+                    if missed:
+                        log.warning("watch missed changes", resource=resource, count=missed)
+            except ApiError as error:
+                log.warning("resync failed", error=str(error))
+            else:
+                self._listed_at = time.monotonic()
+
+    def staleness(self) -> str | None:
+        """Return what is wrong with the watches in words, or None when they are fresh."""
+        now = time.monotonic()
+        if now - self._lease_seen_at > LEASE_SILENCE_SECONDS:
+            return f"no watch event of the operator's own Lease for {now - self._lease_seen_at:.0f} s"
+        if now - self._listed_at > LIST_SILENCE_FACTOR * self._resync_seconds:
+            return f"no successful list for {now - self._listed_at:.0f} s"
+        for resource, count in self._bad_lists.items():
+            if count > MOST_BAD_LISTS:
+                return f"{count} lists in a row brought {resource} that their watch had missed"
+        return None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until stopped."""
+        registry, settings = OperatorRegistry(), _settings()
+        kopf.on.login(registry=registry)(_login)
+        for resource in RESOURCES:
+            self._register(registry, resource)
+        kopf.on.event("coordination.k8s.io", "v1", LEASES, registry=registry)(self._lease_event)
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            standalone=True,
+            namespaces=[self._api.namespace],
+            stop_flag=stop,
+        )
+
+    def _register(self, registry: OperatorRegistry, resource: str) -> None:
+        async def seen(event: kopf.RawEvent, **_: Any) -> None:
+            metrics.WATCH_EVENTS.labels(resource).inc()
+            if event["type"] == "DELETED":
+                self._account.forget(resource, event["object"])
+            else:
+                self._account.learn(resource, event["object"])
+
+        if resource == PODS:
+            kopf.on.event("", "v1", PODS, registry=registry, labels=_NODE_LABELS, id=resource)(seen)
+        else:
+            kopf.on.event(names.GROUP, names.VERSION, resource, registry=registry, id=resource)(seen)
+
+    async def _lease_event(self, event: kopf.RawEvent, **_: Any) -> None:
+        raw = event["object"]
+        name = raw["metadata"]["name"]
+        if name == names.LEASE_OPERATOR:
+            self._lease_seen_at = time.monotonic()
+        elif name == names.LEASE_SERVICES and event["type"] != "DELETED":
+            self._learn_lease(dict(raw))
+
+    def _learn_lease(self, raw: dict[str, Any]) -> None:
+        if self._account.state.put_services(parse.lease(raw)):
+            self._services_changed()
+
+
+_NODE_LABELS = {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.COMPONENT_NODE}
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def _settings() -> OperatorSettings:
+    settings = OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    settings.watching.client_timeout = CLIENT_TIMEOUT_SECONDS
+    settings.watching.inactivity_timeout = INACTIVITY_SECONDS
+    settings.watching.connect_timeout = 10
+    settings.watching.reconnect_backoff = 0.1
+    settings.networking.request_timeout = 30
+    settings.watching.label_selectors[PODS] = NODE_SELECTOR
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    return settings

@@ -1,0 +1,1 @@
+"""From raw Kubernetes objects to slim tuples, and the operator's memory of them."""

@@ -1,0 +1,102 @@
+"""Feeding raw objects into the operator's memory."""
+
+import structlog
+
+from firn_operator.build.pod import template_hash
+from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
+from firn_operator.errors import UnreadableError
+from firn_operator.observe import parse
+from firn_operator.observe.parse import Raw
+from firn_operator.observe.state import State
+
+log = structlog.get_logger()
+
+WAREHOUSES = "virtualwarehouses"
+CLUSTERS = "warehouseclusters"
+POOLS = "warehousepools"
+PODS = "pods"
+LEASES = "leases"
+
+
+class Account:
+    """The memory of one account, and the public key that its nodes are made with."""
+
+    def __init__(self, public_key: str) -> None:
+        self.public_key = public_key
+        self.state = State()
+
+    def learn_node(self, raw: Raw) -> Node:
+        """Remember a pod; return what is known of it now."""
+        node = parse.node(raw)
+        self.state.nodes.put(node)
+        return self.state.nodes.get(node.name) or node
+
+    def learn_cluster(self, raw: Raw) -> Cluster:
+        """Remember a cluster; return what is known of it now. Raises UnreadableError."""
+        cluster = parse.cluster(raw)
+        self.state.clusters.put(cluster)
+        return self.state.clusters.get(cluster.name) or cluster
+
+    def learn_warehouse(self, raw: Raw) -> Warehouse:
+        """Remember a warehouse; return what is known of it now. Raises UnreadableError."""
+        warehouse = parse.warehouse(raw)
+        self.state.warehouses.put(warehouse)
+        return self.state.warehouses.get(warehouse.name) or warehouse
+
+    def learn_pool(self, raw: Raw) -> Pool:
+        """Remember a pool; return what is known of it now. Raises UnreadableError."""
+        pool = self.read_pool(raw)
+        self.state.pools.put(pool)
+        return self.state.pools.get(pool.name) or pool
+
+    def read_pool(self, raw: Raw) -> Pool:
+        """Return the pool in a raw object, with the hash of the pods it makes now."""
+        return parse.pool(raw, template_hash(parse.pool_spec(raw), self.public_key))
+
+    def forget_node(self, node: Node) -> None:
+        """Remember that this pod is gone."""
+        self.state.nodes.remove(node.name, node.uid)
+
+    def learn(self, resource: str, raw: Raw) -> None:
+        """Remember an object that a watch brought; what cannot be read is left alone until it changes."""
+        try:
+            if resource == PODS:
+                self.learn_node(raw)
+            elif resource == WAREHOUSES:
+                self.learn_warehouse(raw)
+            elif resource == CLUSTERS:
+                self.learn_cluster(raw)
+            elif resource == POOLS:
+                self.learn_pool(raw)
+        except UnreadableError as error:
+            log.error("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
+
+    def forget(self, resource: str, raw: Raw) -> None:
+        """Remember that an object is gone."""
+        name, uid = raw["metadata"]["name"], raw["metadata"]["uid"]
+        shelves = {
+            PODS: self.state.nodes.remove,
+            WAREHOUSES: self.state.warehouses.remove,
+            CLUSTERS: self.state.clusters.remove,
+            POOLS: self.state.pools.remove,
+        }
+        shelves[resource](name, uid)
+
+    def settle(self, resource: str, listed: Raw) -> int:
+        """Correct the memory by a consistent list; return how many changes had been missed."""
+        version = int(listed["metadata"]["resourceVersion"])
+        readers = {
+            PODS: (self.state.nodes, parse.node),
+            WAREHOUSES: (self.state.warehouses, parse.warehouse),
+            CLUSTERS: (self.state.clusters, parse.cluster),
+            POOLS: (self.state.pools, self.read_pool),
+        }
+        shelf, read = readers[resource]
+        items = []
+        for raw in listed["items"]:
+            raw = {"kind": resource, **raw}
+            try:
+                items.append(read(raw))
+            except UnreadableError as error:
+                log.error("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
+        return shelf.settle(items, version)  # type: ignore[attr-defined,no-any-return]
