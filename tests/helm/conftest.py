@@ -21,7 +21,7 @@ Render = Callable[..., list[Manifest]]
 
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Run helm, of the machine or built from its pinned module, without any cluster."""
+    """Run helm, of the machine or built from its pinned module; without a kubeconfig it sees no cluster."""
     program = find_program("helm")
     if program is None:
         with Progress() as progress:
@@ -30,8 +30,8 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
             program = workshop.program("helm")
     home = str(tmp_path_factory.mktemp("helm"))
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {"HOME": home, "PATH": "/usr/bin:/bin", "KUBECONFIG": "/dev/null"}
+    def run(*arguments: str, kubeconfig: Path = Path("/dev/null")) -> subprocess.CompletedProcess[str]:
+        environment = {"HOME": home, "PATH": "/usr/bin:/bin", "KUBECONFIG": str(kubeconfig)}
         command = [str(program), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
