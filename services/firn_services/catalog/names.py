@@ -1,0 +1,99 @@
+"""Names in the catalog and what a table looks like from outside."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from firn_model.messages import DataFile
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SchemaName:
+    """A schema; names as stored, unquoted ones in capitals."""
+
+    database: str
+    schema: str
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.schema}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableName:
+    """A table; names as stored, unquoted ones in capitals."""
+
+    database: str
+    schema: str
+    name: str
+
+    @property
+    def parent(self) -> SchemaName:
+        """Return its schema."""
+        return SchemaName(self.database, self.schema)
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One condition on a column, `column op value` with op one of < <= > >= =; used to leave files out."""
+
+    column: str
+    op: str
+    value: str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogTable:
+    """A table at its current snapshot. `location` is its immutable metadata file and so names this very version."""
+
+    name: TableName
+    location: str
+    schema: pa.Schema
+    schema_ipc_base64: str
+    files: tuple[DataFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows it has."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes its files have."""
+        return sum(file.size_bytes for file in self.files)
+
+
+class CatalogReader(Protocol):
+    """What compilation needs of the catalog. Calls may block: compile in a thread."""
+
+    @property
+    def version(self) -> int:
+        """A number that changes with every change of the catalog."""
+        ...
+
+    def databases(self) -> list[str]:
+        """Return every database by name."""
+        ...
+
+    def schemas(self, database: str | None = None) -> list[SchemaName]:
+        """Return the schemas of one or every database by name."""
+        ...
+
+    def tables(self, database: str | None = None, schema: str | None = None) -> list[TableName]:
+        """Return tables by name."""
+        ...
+
+    def load(self, name: TableName) -> CatalogTable:
+        """Return a table at its current snapshot. Raises NoSuchTableError."""
+        ...
+
+    def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:
+        """Return the files that may hold rows within all bounds."""
+        ...
+
+
+class NoSuchTableError(Exception):
+    """The catalog has no such table."""

@@ -1,0 +1,53 @@
+"""What the services report of a warehouse's load, and when.
+
+Source: design.md "Who writes what": on edges at once, else at most once a second and only when changed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+INTERVAL = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a warehouse is. `idle_since` is set exactly when nothing is queued and nothing runs."""
+
+    queued: int = 0
+    running: int = 0
+    queued_since: datetime | None = None
+    idle_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What was last written, and when."""
+
+    load: Load
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Write `load` now, or look again at `wake_at`, or neither."""
+
+    write: bool = False
+    wake_at: datetime | None = None
+
+
+def is_edge(before: Load, after: Load) -> bool:
+    """Return whether the operator must hear of it at once: something waits where nothing did, or all is done."""
+    first_queued = before.queued == 0 and after.queued > 0
+    all_done = before.queued + before.running > 0 and after.queued + after.running == 0
+    return first_queued or all_done
+
+
+def decide(load: Load, last: Reported | None, now: datetime) -> Decision:
+    """Return whether to report a warehouse's load now. Nothing reported yet is reported at once (a start)."""
+    if last is None:
+        return Decision(write=True)
+    if load == last.load:
+        return Decision()
+    if is_edge(last.load, load) or now >= last.at + INTERVAL:
+        return Decision(write=True)
+    return Decision(wake_at=last.at + INTERVAL)

@@ -1,0 +1,88 @@
+"""Type-checking a translated statement by planning it on empty tables of the right schema."""
+
+import difflib
+import re
+
+import pyarrow as pa
+from datafusion import SessionConfig, SessionContext
+
+from firn_model.statements import StatementError
+from firn_services.catalog.names import CatalogTable
+from firn_services.errors import StatementFailedError
+from firn_services.sql.position import Position, of_word
+
+_PREFIX = re.compile(
+    r"^(DataFusion error: |Error during planning: |Schema error: |SQL error: |Internal error: |type_coercion\n?"
+    r"|caused by\n?|This feature is not implemented: )+"
+)
+_NO_FIELD = re.compile(r"No field named (?P<name>(?:\"[^\"]+\"|[\w$]+)(?:\.(?:\"[^\"]+\"|[\w$]+))*)\.?")
+_VALID = re.compile(r"Valid fields are (?P<names>.*?)\.?$", re.DOTALL)
+_AMBIGUOUS = re.compile(r"Ambiguous reference to unqualified field \"?(?P<name>[\w$]+)")
+_FUNCTION = re.compile(r"Invalid function '(?P<name>[^']+)'")
+_NAMED_FUNCTION = re.compile(r"Function '(?P<name>\w+)'|'(?P<call>\w+)\(")
+
+
+def check(sql: str, tables: dict[str, CatalogTable], text: str) -> pa.Schema:
+    """Return the result's schema. Raises StatementFailedError with the reason and its position in the user's text."""
+    context = SessionContext(SessionConfig().with_target_partitions(1))
+    for name, table in tables.items():
+        context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=table.schema)]])
+    try:
+        frame = context.sql(sql)
+        schema: pa.Schema = frame.schema()
+    except (ValueError, RuntimeError) as error:
+        raise explain(str(error), text) from error
+    except Exception as error:
+        if type(error) is not Exception:  # the engine raises plain Exception for its own errors
+            raise
+        raise explain(str(error), text) from error
+    _check_types(frame, text)
+    return schema
+
+
+def _check_types(frame: object, text: str) -> None:
+    """Raise what the engine's analyzer says of types. Constant folding may fail where a row never gets: leave it."""
+    try:
+        frame.optimized_logical_plan()  # type: ignore[attr-defined]
+    except Exception as error:
+        if type(error) not in (Exception, ValueError, RuntimeError):
+            raise
+        if "Optimizer rule" not in str(error):
+            raise explain(str(error), text) from error
+
+
+def explain(message: str, text: str) -> StatementFailedError:
+    """Return the engine's complaint in the user's words."""
+    if found := _NO_FIELD.search(message):
+        return _unknown_column(found["name"], message, text)
+    if found := _AMBIGUOUS.search(message):
+        reason = f"column {found['name']} is ambiguous; write which table's it is"
+        return _failure(StatementError.UNKNOWN_COLUMN, reason, of_word(text, found["name"]))
+    if found := _FUNCTION.search(message):
+        hint = message.partition("Did you mean ")[2].strip("'?\n ")
+        near = f"; did you mean {hint}?" if hint else ""
+        reason = f"function {found['name']} does not exist{near}"
+        return _failure(StatementError.UNSUPPORTED, reason, of_word(text, found["name"]))
+    clean = _PREFIX.sub("", message).partition("This issue was likely caused by a bug")[0].strip()
+    unsupported = "not implemented" in message or "not supported" in message or "Unsupported" in message
+    named = _NAMED_FUNCTION.search(message)
+    word = (named["name"] or named["call"]) if named else None
+    kind = StatementError.UNSUPPORTED if unsupported else StatementError.TYPE
+    return _failure(kind, clean.partition("\n\tCandidate")[0], of_word(text, word) if word else None)
+
+
+def _unknown_column(name: str, message: str, text: str) -> StatementFailedError:
+    parts = [part.strip('"') for part in re.findall(r"\"[^\"]+\"|[\w$]+", name)]
+    valid = _VALID.search(message)
+    fields = [f.strip().rpartition(".")[2].strip('"') for f in valid["names"].split(",")] if valid else []
+    near = difflib.get_close_matches(parts[-1].lower(), fields, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    place = of_word(text, parts[-1])
+    return _failure(StatementError.UNKNOWN_COLUMN, f"column {'.'.join(parts)} does not exist{hint}", place)
+
+
+def _failure(kind: StatementError, reason: str, place: Position | None) -> StatementFailedError:
+    if place is None:
+        return StatementFailedError(kind, reason)
+    where = f"line {place.line}, column {place.column}: {reason}"
+    return StatementFailedError(kind, where, line=place.line, column=place.column)

@@ -1,0 +1,139 @@
+"""Statements that the services answer themselves. They never resume a warehouse."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import pyarrow as pa
+
+from firn_services.catalog.names import SchemaName, TableName
+
+
+class ObjectKind(StrEnum):
+    """What USE, SHOW and DROP speak of."""
+
+    DATABASE = "DATABASE"
+    SCHEMA = "SCHEMA"
+    TABLE = "TABLE"
+    WAREHOUSE = "WAREHOUSE"
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """SHOW TABLES | SCHEMAS | DATABASES | WAREHOUSES [LIKE pattern] [IN scope]."""
+
+    kind: ObjectKind
+    like: str | None = None
+    database: str | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeTable:
+    """DESCRIBE TABLE."""
+
+    table: TableName
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDatabase:
+    """CREATE DATABASE."""
+
+    name: str
+    if_not_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSchema:
+    """CREATE SCHEMA."""
+
+    schema: SchemaName
+    if_not_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTable:
+    """CREATE TABLE with columns; an Iceberg table without files."""
+
+    table: TableName
+    columns: pa.Schema
+    if_not_exists: bool
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """DROP DATABASE | SCHEMA | TABLE. `schema` and `table` as far as the kind needs them."""
+
+    kind: ObjectKind
+    database: str
+    schema: str = ""
+    table: str = ""
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """USE DATABASE | SCHEMA | WAREHOUSE: checked here, remembered by the client."""
+
+    kind: ObjectKind
+    name: str
+    database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWarehouseCommand:
+    """CREATE WAREHOUSE; `spec` in the resource's own field names."""
+
+    name: str
+    if_not_exists: bool
+    spec: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetWarehouse:
+    """ALTER WAREHOUSE … SET; `spec` in the resource's own field names."""
+
+    name: str
+    if_exists: bool
+    spec: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendWarehouse:
+    """ALTER WAREHOUSE … SUSPEND."""
+
+    name: str
+    if_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeWarehouse:
+    """ALTER WAREHOUSE … RESUME [IF SUSPENDED]."""
+
+    name: str
+    if_exists: bool
+    if_suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropWarehouse:
+    """DROP WAREHOUSE."""
+
+    name: str
+    if_exists: bool
+
+
+Command = (
+    Show
+    | DescribeTable
+    | CreateDatabase
+    | CreateSchema
+    | CreateTable
+    | Drop
+    | Use
+    | CreateWarehouseCommand
+    | SetWarehouse
+    | SuspendWarehouse
+    | ResumeWarehouse
+    | DropWarehouse
+)

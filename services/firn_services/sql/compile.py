@@ -1,0 +1,118 @@
+"""Compiling one statement: from the user's text to a command or to what an engine can run.
+
+Compilation happens before scheduling, so an invalid statement never resumes a warehouse. What was compiled is kept by
+text, defaults and catalog version: a repeated statement costs a look-up.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from firn_model.messages import DataFile, TableSnapshot
+from firn_model.statements import StatementError
+from firn_services.catalog.names import CatalogReader, CatalogTable
+from firn_services.errors import StatementFailedError
+from firn_services.sql.check import check
+from firn_services.sql.classify import classify
+from firn_services.sql.commands import Command
+from firn_services.sql.dialect import Engine
+from firn_services.sql.parse import parse
+from firn_services.sql.predicates import bounds
+from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
+
+_EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(?:TEXT|TABULAR))?\s+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement for a warehouse, bound to the snapshots that it reads."""
+
+    sql: str
+    tables: tuple[TableSnapshot, ...]
+
+    @property
+    def scan_bytes(self) -> int:
+        """Return the size of all files that it may read."""
+        return sum(file.size_bytes for table in self.tables for file in table.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """EXPLAIN: the engine's statement and what each table would read, in lines."""
+
+    lines: tuple[str, ...]
+
+
+Compiled = Query | Command | Explain
+
+
+class Compiler:
+    """Compiles statements. Safe to call from several threads; calls may block on the catalog."""
+
+    def __init__(self, catalog: CatalogReader, defaults: Defaults, *, capacity: int = 1024) -> None:
+        self._catalog = catalog
+        self._defaults = defaults
+        self._capacity = capacity
+        self._kept: OrderedDict[tuple[str, str, str, int], Compiled] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def defaults(self, database: str | None, schema: str | None) -> Defaults:
+        """Return a submit's database and schema, or the account's."""
+        return Defaults(database or self._defaults.database, schema or self._defaults.schema)
+
+    def cached(self, text: str, defaults: Defaults) -> Compiled | None:
+        """Return what the text was compiled to before, if the catalog is still the same. Never blocks."""
+        with self._lock:
+            return self._kept.get((text, defaults.database, defaults.schema, self._catalog.version))
+
+    def compile(self, text: str, defaults: Defaults) -> Compiled:
+        """Compile. Raises StatementFailedError with reason and position."""
+        key = (text, defaults.database, defaults.schema, self._catalog.version)
+        with self._lock:
+            if (kept := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return kept
+        compiled = self._compile(text, defaults)
+        with self._lock:
+            self._kept[key] = compiled
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return compiled
+
+    def _compile(self, text: str, defaults: Defaults) -> Compiled:
+        if found := _EXPLAIN.match(text):
+            return self._explain(text, text[found.end() :], defaults)
+        statement = parse(text)
+        command = classify(statement, text, defaults)
+        return command if command is not None else self._query(statement, text, defaults)
+
+    def _query(self, statement: exp.Expression, text: str, defaults: Defaults) -> Query:
+        references = resolve_tables(statement, self._catalog, defaults)
+        limits = bounds(references)
+        tables = rename_to_engine(statement, references)
+        sql = statement.sql(dialect=Engine, comments=False)
+        check(sql, tables, text)
+        snapshots = tuple(
+            _snapshot(name, table, self._catalog.prune(table, limits.get(table.name, ())))
+            for name, table in tables.items()
+        )
+        return Query(sql, snapshots)
+
+    def _explain(self, text: str, inner: str, defaults: Defaults) -> Explain:
+        padded = re.sub(r"[^\n]", " ", text[: len(text) - len(inner)]) + inner  # keeps lines and columns
+        compiled = self._compile(padded, defaults)
+        if not isinstance(compiled, Query):
+            raise StatementFailedError(StatementError.UNSUPPORTED, "EXPLAIN takes a query")
+        reads = [
+            f"reads {table.name}: {len(table.files)} files, {sum(f.size_bytes for f in table.files)} bytes, "
+            f"{sum(f.rows for f in table.files)} rows"
+            for table in compiled.tables
+        ]
+        return Explain((compiled.sql, *reads))
+
+
+def _snapshot(name: str, table: CatalogTable, files: tuple[DataFile, ...]) -> TableSnapshot:
+    return TableSnapshot.model_construct(name=name, schema_ipc_base64=table.schema_ipc_base64, files=files)

@@ -1,0 +1,41 @@
+"""Where in the user's text something is: lines and columns from 1."""
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.dialects.snowflake import Snowflake
+from sqlglot.errors import TokenError
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a text."""
+
+    line: int
+    column: int
+
+
+def of_identifier(identifier: exp.Expression) -> Position | None:
+    """Return where an identifier starts."""
+    meta = identifier.meta
+    if "line" not in meta:
+        return None
+    return Position(meta["line"], meta["col"] - (meta["end"] - meta["start"]))
+
+
+def of_offset(text: str, offset: int) -> Position:
+    """Return the position of a character offset."""
+    before = text[:offset]
+    return Position(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+def of_word(text: str, word: str) -> Position | None:
+    """Return where a name first occurs as a token, ignoring case."""
+    try:
+        tokens = Snowflake().tokenize(text)
+    except TokenError:
+        return None
+    for token in tokens:
+        if token.text.lower() == word.lower():
+            return of_offset(text, token.start)
+    return None
