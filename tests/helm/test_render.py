@@ -204,6 +204,20 @@ def test_services_find_their_object_store(render: Render) -> None:
     assert "firn-object-store" not in named(manifests, "Secret") | named(manifests, "PersistentVolumeClaim")
 
 
+@pytest.mark.parametrize(
+    ("cpu", "memory", "cores", "size"),
+    [
+        ("1", "2Gi", 1, 2 << 30),
+        ("500m", "1536Mi", 1, 1536 << 20),
+        ("3.5", "1.5Gi", 3, 3 << 29),
+        ("16", "64G", 16, 64 * 10**9),
+    ],
+)
+def test_services_know_what_a_node_has(render: Render, cpu: str, memory: str, cores: int, size: int) -> None:
+    node = environment(render(f'defaultPool.node.cpu="{cpu}"', f'defaultPool.node.memory="{memory}"'), "firn-services")
+    assert (node["FIRN_NODE_CPU"], node["FIRN_NODE_MEMORY_BYTES"]) == (str(cores), str(size))
+
+
 def test_data_is_kept_when_the_release_goes_unless_told_otherwise(render: Render) -> None:
     def kept(manifests: list[Manifest]) -> set[str]:
         return {
@@ -221,13 +235,10 @@ def test_data_is_kept_when_the_release_goes_unless_told_otherwise(render: Render
 def test_the_uninstall_hook_has_only_what_it_needs_and_leaves_with_the_release(render: Render) -> None:
     manifests = render()
     assert rules(manifests, "firn-uninstall") == {
-        *(
-            ("apps", resource, verb, "firn-operator")
-            for resource in ("deployments", "deployments/scale")
-            for verb in ("get", "patch")
-        ),
-        *(("", "pods", verb, "") for verb in ("get", "list", "watch", "delete")),
-        *((names.GROUP, "warehouseclusters", verb, "") for verb in ("get", "list", "watch", "patch", "delete")),
+        ("apps", "deployments/scale", "patch", "firn-operator"),
+        ("coordination.k8s.io", "leases", "get", names.LEASE_OPERATOR),
+        *(("", "pods", verb, "") for verb in ("list", "delete")),
+        *((names.GROUP, "warehouseclusters", verb, "") for verb in ("list", "patch", "delete")),
     }
     weights = {}
     for manifest in (m for m in manifests if m["metadata"]["name"] == "firn-uninstall"):

@@ -63,6 +63,15 @@ tolerations:
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - name: FIRN_POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: FIRN_POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+{{- end }}
+
+{{/* A Kubernetes quantity as a whole number. */}}
+{{- define "firn.number" -}}
+{{- $digits := regexFind "^[0-9.]+" . }}
+{{- $factors := dict "" 1.0 "m" 0.001 "k" 1e3 "Ki" 1024.0 "M" 1e6 "Mi" 1048576.0 "G" 1e9 "Gi" 1073741824.0 "T" 1e12 "Ti" 1099511627776.0 }}
+{{- mulf (float64 $digits) (get $factors (trimPrefix $digits .)) | int64 }}
 {{- end }}
 
 {{- define "firn.signingVolume" -}}
