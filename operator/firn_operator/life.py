@@ -47,6 +47,7 @@ class Operator:
         self._lease = OperatorLease(api, settings.identity, settings.lease_seconds)
         self._watches = Watches(api, self._account, settings.resync_seconds, self._wiring.all_warehouses)
         self._leading = False
+        self._forsaken = False
 
     async def _reconcile_cluster(self, name: str) -> Any:
         return await self._clusters.reconcile(name)
@@ -101,8 +102,12 @@ class Operator:
             for loop in loops:
                 await loop.stop()
             await _cancel([*tasks, keeping])
-            if not lost:
+            if not lost and not self._forsaken:
                 await self._lease.release()
+
+    def forsake_lease(self) -> None:
+        """Leave the Lease held at the end, as a killed process does."""
+        self._forsaken = True
 
 
 async def _until(event: asyncio.Event) -> None:

@@ -14,6 +14,7 @@ What the operator's Role must allow, all in its own namespace:
 """
 
 import json
+import os
 import time
 from typing import Any
 from urllib.parse import quote
@@ -71,7 +72,9 @@ class KubeApi:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException:
-            await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=os.environ.get("KUBECONFIG"), client_configuration=settings
+            )
         return cls(client.ApiClient(settings), namespace)
 
     async def close(self) -> None:

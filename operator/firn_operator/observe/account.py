@@ -69,7 +69,7 @@ class Account:
             elif resource == POOLS:
                 self.learn_pool(raw)
         except UnreadableError as error:
-            log.error("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
+            log.warning("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
 
     def forget(self, resource: str, raw: Raw) -> None:
         """Remember that an object is gone."""
@@ -98,5 +98,5 @@ class Account:
             try:
                 items.append(read(raw))
             except UnreadableError as error:
-                log.error("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
+                log.warning("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
         return shelf.settle(items, version)  # type: ignore[attr-defined,no-any-return]

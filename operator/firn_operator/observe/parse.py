@@ -1,4 +1,4 @@
-"""Raw JSON objects of the API server to the slim tuples of `decide.observed`. Raises UnreadableError for what cannot be read."""
+"""Raw JSON objects of the API server to the slim tuples of `decide.observed`; UnreadableError for what is not such."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
