@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -37,6 +38,12 @@ class Archive:
         self._add(f"blobs/sha256/{digest}", content)
         return f"sha256:{digest}"
 
+    def add_stream(self, digest: str, content: IO[bytes], size_bytes: int) -> None:
+        """Add a large blob whose digest is known."""
+        entry = tarfile.TarInfo(f"blobs/{digest.replace(':', '/')}")
+        entry.size = size_bytes
+        self.tar.addfile(entry, content)
+
     def add_image(self, image: Image) -> None:
         """Add an image under all its names."""
         layer = _pack(image.folder)
@@ -48,7 +55,7 @@ class Archive:
                 "config": {"Env": [PATH], "Entrypoint": list(image.entrypoint)},
                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
             },
-            layers=[_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", self.add_blob(packed), len(packed))],
+            layers=[descriptor("application/vnd.oci.image.layer.v1.tar+gzip", self.add_blob(packed), len(packed))],
             names=image.names,
         )
 
@@ -57,7 +64,7 @@ class Archive:
     ) -> None:
         """Add a manifest of layers that are described (they may be elsewhere), under names."""
         packed = json.dumps(config).encode()
-        described = _descriptor("application/vnd.oci.image.config.v1+json", self.add_blob(packed), len(packed))
+        described = descriptor("application/vnd.oci.image.config.v1+json", self.add_blob(packed), len(packed))
         kind = "application/vnd.oci.image.manifest.v1+json"
         manifest = json.dumps(
             {"schemaVersion": 2, "mediaType": kind, "config": described, "layers": list(layers)}
@@ -65,7 +72,7 @@ class Archive:
         digest = self.add_blob(manifest)
         for name in names:
             annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.split(":")[-1]}
-            self.manifests.append({**_descriptor(kind, digest, len(manifest)), "annotations": annotations})
+            self.manifests.append({**descriptor(kind, digest, len(manifest)), "annotations": annotations})
 
     def finish(self) -> None:
         """Write what makes the archive whole."""
@@ -87,7 +94,8 @@ def write_archive(file: Path, images: Sequence[Image]) -> None:
         archive.finish()
 
 
-def _descriptor(media_type: str, digest: str, size_bytes: int) -> dict[str, object]:
+def descriptor(media_type: str, digest: str, size_bytes: int) -> dict[str, object]:
+    """Return how a manifest names a blob."""
     return {"mediaType": media_type, "digest": digest, "size": size_bytes}
 
 

@@ -10,7 +10,7 @@ from firn_local.cache import Cache
 from firn_local.cluster import Cluster
 from firn_local.daemon import Daemon
 from firn_local.docker import Docker, find_docker
-from firn_local.errors import MissingRequirements
+from firn_local.errors import ClusterFailed, MissingRequirements
 from firn_local.go import GoBuilder, fetch_go, find_go
 from firn_local.layout import Layout
 from firn_local.lock import locked
@@ -133,6 +133,13 @@ class Workshop:
             steps.append(Step("node image", image.tar, needs=built, seconds=40))
         run_steps(steps, self.progress)
 
+    def build_all(self) -> None:
+        """Bring everything into the cache that clusters and component tests on this machine need."""
+        docker = None if self.daemon.exists else find_docker()
+        if docker is None or not self._get_published_node(docker):
+            self._prepare_own_image(own_daemon=docker is None)
+        self.build_modules((*CONTROL_PLANE_MODULES, *TOOL_MODULES, "versitygw"))
+
     def up(self, name: str) -> Cluster:
         """Return a cluster that is ready: made when there is none, repaired when it is not whole."""
         with locked(self.layout.state / f"cluster-{name}.lock"):
@@ -171,6 +178,13 @@ class Workshop:
         """Return a handle on a cluster of a daemon."""
         kind = find_program("kind") or self.program("kind")
         return Cluster(name, self.layout, docker, kind, self.kubectl(), self.progress)
+
+    def running_docker(self, name: str) -> Docker:
+        """Return the daemon that a cluster is in; raise ClusterFailed when the cluster is not up."""
+        docker = self.docker()
+        if docker is None or name not in self.known_clusters():
+            raise ClusterFailed(f"cluster {name} is not up; run: python -m firn_local up --name {name}")
+        return docker
 
     def known_clusters(self) -> list[str]:
         """Return the names of the clusters that were made, or begun, and not taken down."""
