@@ -106,7 +106,7 @@ def statement_facts(s: StatementReply) -> list[tuple[str, str]]:
     facts = [
         ("id", s.id),
         ("state", s.state.value),
-        ("waiting for", s.waiting_for or ""),
+        ("waiting for", "" if s.state.is_final else s.waiting_for or ""),
         ("error", f"{s.error.value}: {s.detail.message if s.detail else ''}" if s.error else ""),
         ("user", s.user),
         ("warehouse", s.warehouse or ""),

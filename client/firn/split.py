@@ -26,7 +26,7 @@ _BLANK = frozenset({"line", "block", "space"})
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement: its text without surrounding blanks and without the semicolon.
+    """One statement: its text without blanks and comments around it and without the semicolon.
 
     `line` is where the text starts in the whole, from 1. `terminated`: a semicolon followed.
     """
@@ -39,17 +39,16 @@ class Statement:
 def split(text: str) -> list[Statement]:
     """Return the statements of a text in order; pieces of nothing but blanks and comments are left out."""
     statements: list[Statement] = []
-    start = 0
-    meaningful = False
+    start, end = -1, 0
     for token in _TOKEN.finditer(text):
         if token.lastgroup == "end":
-            if meaningful:
-                statements.append(_statement(text, start, token.start(), terminated=True))
-            start, meaningful = token.end(), False
+            if start >= 0:
+                statements.append(_statement(text, start, end, terminated=True))
+            start = -1
         elif token.lastgroup not in _BLANK:
-            meaningful = True
-    if meaningful:
-        statements.append(_statement(text, start, len(text), terminated=False))
+            start, end = (token.start() if start < 0 else start), token.end()
+    if start >= 0:
+        statements.append(_statement(text, start, end, terminated=False))
     return statements
 
 
@@ -76,7 +75,4 @@ def _is_closed(token: str, closing: str) -> bool:
 
 
 def _statement(text: str, start: int, end: int, *, terminated: bool) -> Statement:
-    piece = text[start:end]
-    lead = len(piece) - len(piece.lstrip())
-    line = text.count("\n", 0, start + lead) + 1
-    return Statement(piece.strip(), line, terminated)
+    return Statement(text[start:end], text.count("\n", 0, start) + 1, terminated)
