@@ -1,6 +1,8 @@
 """What the chart installs: locked-down pods, no secret outside a Secret, Roles with what is needed and no more."""
 
 import base64
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model import names
 from firn_model.pools import PoolSpec
 from firn_model.signing import load_private_key
+from firn_operator import metrics as _exported  # noqa: F401  its metrics are registered when it is imported
+from prometheus_client import REGISTRY
 
 from tests.helm.conftest import CHART, Helm, Manifest, Render
 
 pytestmark = pytest.mark.component
 
+SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket",), "info": ("_info",)}
 KIND = CHART / "values-kind.yaml"
 WITHOUT_CLAIMS = ("services.persistence.enabled=false", "objectStore.builtin.persistence.enabled=false")
 OWN_STORE = (
@@ -265,10 +270,20 @@ def test_only_operator_and_services_may_call_a_node(render: Render) -> None:
 
 
 def test_what_other_operators_define_is_off_by_default(render: Render) -> None:
-    assert not named(render(), "ServiceMonitor") | named(render(), "PodDisruptionBudget")
+    assert not named(render(), "ServiceMonitor") | named(render(), "PodDisruptionBudget") | named(render(), "ConfigMap")
     on = render("metrics.serviceMonitor.enabled=true", "podDisruptionBudget.enabled=true")
     assert named(on, "ServiceMonitor") == {"firn"}
     assert named(on, "PodDisruptionBudget") == {"firn-operator", "firn-services"}
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(render: Render) -> None:
+    (text,) = one(render("metrics.dashboard.enabled=true"), "ConfigMap", "firn-dashboard")["data"].values()
+    assert json.loads(text)["panels"]
+    exported = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    exported |= {family.name + suffix for family in REGISTRY.collect() for suffix in SUFFIXES[family.type]}
+    asked = set(re.findall(r"\bfirn_[a-z_]+\b", text))
+    assert asked
+    assert asked <= exported
 
 
 def test_selectors_find_their_own_pods_only(render: Render) -> None:

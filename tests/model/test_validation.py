@@ -1,8 +1,10 @@
 """The API server refuses a bad manifest with a sentence that names field and bound; a good one gets its defaults."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from firn_model import names
 from firn_model.clusters import ClusterSpec
 from firn_model.kinds import KINDS, RESOURCE_MONITOR, VIRTUAL_WAREHOUSE, WAREHOUSE_CLUSTER, WAREHOUSE_POOL, Kind
@@ -15,6 +17,7 @@ from tests.model.conftest import Refused, Server
 
 pytestmark = pytest.mark.component
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 VW, WC, WP, RM = VIRTUAL_WAREHOUSE, WAREHOUSE_CLUSTER, WAREHOUSE_POOL, RESOURCE_MONITOR
 SNOWPARK = {"type": "SnowparkOptimized", "size": "M"}
 LOAD = {"running": 0, "queued": 1, "observedAt": "2026-01-01T00:00:00.123456Z", "reporter": "services-1"}
@@ -202,9 +205,17 @@ def test_two_conditions_of_one_type_are_refused(server: Server) -> None:
         server.patch_status(VW, "demo", {"conditions": [ready, ready]})
 
 
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.name)
+def test_the_examples_are_accepted(server: Server, file: Path) -> None:
+    kinds = {kind.name: kind for kind in KINDS}
+    for manifest in yaml.safe_load_all(file.read_text()):
+        kind, name = kinds[manifest["kind"]], manifest["metadata"]["name"]
+        made = server.create(kind, name, manifest["spec"])
+        assert kind.spec.model_validate(made["spec"]) == kind.spec.model_validate(manifest["spec"])
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.short)
-def test_the_longest_that_the_models_write_is_accepted(server: Server, kind: Kind) -> None:
-    """What a model's status says by itself, the API server takes."""
+def test_what_the_models_write_by_themselves_is_accepted(server: Server, kind: Kind) -> None:
     spec = {WP: pool(), WC: {"warehouse": "demo", "index": 1}, RM: {"creditQuota": 1}}.get(kind, {})
     server.create(kind, "demo", spec)
     made = server.patch_status(kind, "demo", kind.status().manifest())
