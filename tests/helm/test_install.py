@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from firn_local.control_plane import ControlPlane
 from firn_model import names
+from firn_operator.config import Settings
+from firn_operator.kube.api import KubeApi
+from firn_operator.uninstall import uninstall
 from kubernetes import client, config
+from kubernetes.aio import config as aio_config
 
-from tests.helm.conftest import CHART, Helm
+from tests.helm.conftest import CHART, Helm, Render
 
 pytestmark = pytest.mark.component
 
@@ -83,6 +87,21 @@ def pod(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"containers": [{"name": "node", "image": "x"}]}}
 
 
+def node(name: str) -> dict[str, Any]:
+    manifest = pod(name)
+    labels = {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.COMPONENT_NODE}
+    return {**manifest, "metadata": {"name": name, "labels": labels}}
+
+
+def cluster(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "WarehouseCluster",
+        "metadata": {"name": name, "finalizers": [names.FINALIZER_CLUSTER]},
+        "spec": {"warehouse": "demo", "index": 1},
+    }
+
+
 def refused(act: Act, api: client.ApiClient) -> None:
     with pytest.raises(client.ApiException) as error:
         act(api)
@@ -130,13 +149,7 @@ def test_the_operators_account_does_the_operators_work(
     objects, core, leases = client.CustomObjectsApi(api), client.CoreV1Api(api), client.CoordinationV1Api(api)
     assert [p["metadata"]["name"] for p in objects.list_namespaced_custom_object(*POOLS)["items"]] == ["default"]
     objects.patch_namespaced_custom_object_status(*POOLS, "default", {"status": {"ready": 2}})
-    cluster = {
-        "apiVersion": names.API_VERSION,
-        "kind": "WarehouseCluster",
-        "metadata": {"name": "demo-1", "finalizers": [names.FINALIZER_CLUSTER]},
-        "spec": {"warehouse": "demo", "index": 1},
-    }
-    objects.create_namespaced_custom_object(*CLUSTERS, cluster)
+    objects.create_namespaced_custom_object(*CLUSTERS, cluster("demo-1"))
     objects.patch_namespaced_custom_object_status(*CLUSTERS, "demo-1", {"status": {"phase": "Running"}})
     objects.delete_namespaced_custom_object(*CLUSTERS, "demo-1")
     objects.patch_namespaced_custom_object(*CLUSTERS, "demo-1", {"metadata": {"finalizers": None}})
@@ -160,8 +173,34 @@ def test_the_operators_account_can_do_nothing_else(
     refused(lambda api: client.CoordinationV1Api(api).patch_namespaced_lease(names.LEASE_SERVICES, NAMESPACE, {}), api)
 
 
+async def test_the_uninstall_hook_does_its_work_with_its_own_account(
+    release: Release, control_plane: ControlPlane, render: Render
+) -> None:
+    rbac, core = client.RbacAuthorizationV1Api(release.api), client.CoreV1Api(release.api)
+    objects, apps = client.CustomObjectsApi(release.api), client.AppsV1Api(release.api)
+    for manifest in (m for m in render() if m["metadata"]["name"] == "firn-uninstall"):
+        if manifest["kind"] == "Role":
+            rbac.create_namespaced_role(NAMESPACE, manifest)
+        if manifest["kind"] == "RoleBinding":
+            manifest["subjects"][0]["namespace"] = NAMESPACE
+            rbac.create_namespaced_role_binding(NAMESPACE, manifest)
+    objects.create_namespaced_custom_object(*CLUSTERS, cluster("left-1"))
+    objects.delete_namespaced_custom_object(*CLUSTERS, "left-1")
+    core.create_namespaced_pod(NAMESPACE, node("default-1"))
+    core.create_namespaced_pod(NAMESPACE, pod("somebody-elses"))
+    user = f"system:serviceaccount:{NAMESPACE}:firn-uninstall"
+    kubeconfig = control_plane.kubeconfig_for(user, "system:serviceaccounts")
+    async with await aio_config.new_client_from_config(str(kubeconfig)) as connected:
+        await uninstall(Settings(namespace=NAMESPACE), KubeApi(connected, NAMESPACE))
+    assert apps.read_namespaced_deployment("firn-operator", NAMESPACE).spec.replicas == 0
+    assert objects.list_namespaced_custom_object(*CLUSTERS)["items"] == []
+    assert [p.metadata.name for p in core.list_namespaced_pod(NAMESPACE).items] == ["somebody-elses"]
+    rbac.delete_namespaced_role("firn-uninstall", NAMESPACE)
+    rbac.delete_namespaced_role_binding("firn-uninstall", NAMESPACE)
+
+
 def test_uninstalled_only_the_data_is_left_and_installed_again_it_is_found(release: Release) -> None:
-    """Without the hook, whose Job nothing runs here; the hook is tested on kind."""
+    """Without the hook, whose Job nothing runs here."""
     before = release.secrets()
     release.run("uninstall", "firn", "--no-hooks")
     apps, core = client.AppsV1Api(release.api), client.CoreV1Api(release.api)
