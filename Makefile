@@ -12,6 +12,26 @@ help: ## List these commands
 venv: ## Make or update .venv from the lock file
 	@local/bootstrap
 
+.PHONY: demo
+demo: venv ## Show all of Firn on this machine, setting up what is missing
+	@.venv/bin/python -m firn_local demo
+
+.PHONY: up
+up: venv ## Make the local cluster, or repair it
+	@.venv/bin/python -m firn_local up
+
+.PHONY: status
+status: venv ## Say what runs
+	@.venv/bin/python -m firn_local status
+
+.PHONY: down
+down: venv ## Take the local cluster away, with all it added to the machine
+	@.venv/bin/python -m firn_local down
+
+.PHONY: bench-resume
+bench-resume: venv ## Measure resumes on the demo's cluster; the last line is JSON
+	@.venv/bin/python bench/resume.py $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve dependencies again, keeping every pin that still fits
 	$(UV_COMPILE) --group dev -o locks/workspace.txt pyproject.toml

@@ -1,4 +1,4 @@
-"""The commands: python -m firn_local up | down | status | build | images | load | control-plane."""
+"""The commands: python -m firn_local up | down | status | build | images | load | demo | control-plane."""
 
 from __future__ import annotations
 
@@ -85,6 +85,18 @@ def load(name: Name = DEFAULT_NAME) -> None:
         tags = FirnImages(workshop).build(docker)
         load_images(workshop.cluster(name, docker), tags, workshop.progress)
         print(json.dumps(tags, indent=2))
+
+
+@app.command()
+def demo(name: Name = DEFAULT_NAME, scale: Annotated[str, typer.Option(help="TPC-H scale factor.")] = "1") -> None:
+    """Show all of Firn: TPC-H answers, a warehouse that suspends, and a resume step by step."""
+    from firn_local.demo import run_demo
+
+    try:
+        run_demo(Layout.from_environment(), name, scale)
+    except LocalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
 
 
 @app.command("control-plane")
