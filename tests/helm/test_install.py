@@ -126,6 +126,7 @@ def test_the_services_account_does_the_services_work(
     assert made["status"]["load"]["queued"] == 1
     suspend = {"metadata": {"annotations": {names.ANNOTATION_SUSPEND_REQUESTED_AT: "2026-01-01T00:00:00Z"}}}
     objects.patch_namespaced_custom_object(*WAREHOUSES, "demo", suspend)
+    objects.delete_namespaced_custom_object(*WAREHOUSES, "demo")
     assert objects.list_namespaced_custom_object(*CLUSTERS)["items"] == []
     mine = leases.create_namespaced_lease(NAMESPACE, lease(names.LEASE_SERVICES))
     leases.replace_namespaced_lease(names.LEASE_SERVICES, NAMESPACE, mine)
@@ -137,7 +138,7 @@ def test_the_services_account_can_do_nothing_else(release: Release, account: Cal
     refused(lambda api: client.CoreV1Api(api).list_namespaced_pod(NAMESPACE), api)
     refused(lambda api: client.CustomObjectsApi(api).patch_namespaced_custom_object(*CLUSTERS, "x", {}), api)
     refused(lambda api: client.CustomObjectsApi(api).list_namespaced_custom_object(*POOLS), api)
-    refused(lambda api: client.CustomObjectsApi(api).delete_namespaced_custom_object(*WAREHOUSES, "demo"), api)
+    refused(lambda api: client.CustomObjectsApi(api).delete_namespaced_custom_object(*CLUSTERS, "x"), api)
     refused(lambda api: client.CustomObjectsApi(api).list_cluster_custom_object(*WAREHOUSES[:2], WAREHOUSES[3]), api)
     refused(lambda api: client.CoordinationV1Api(api).patch_namespaced_lease(names.LEASE_OPERATOR, NAMESPACE, {}), api)
 

@@ -19,6 +19,7 @@ from tests.helm.conftest import CHART, Helm, Manifest, Render
 pytestmark = pytest.mark.component
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket",), "info": ("_info",)}
+ALL_BUT_UPDATE = ("get", "list", "watch", "create", "patch", "delete")
 KIND = CHART / "values-kind.yaml"
 WITHOUT_CLAIMS = ("services.persistence.enabled=false", "objectStore.builtin.persistence.enabled=false")
 OWN_STORE = (
@@ -158,7 +159,7 @@ def test_the_operator_may_do_its_work_and_no_more(render: Render) -> None:
 def test_the_services_may_do_their_work_and_no_more(render: Render) -> None:
     firn, leases = names.GROUP, "coordination.k8s.io"
     assert rules(render(), "firn-services") == {
-        *((firn, "virtualwarehouses", verb, "") for verb in ("get", "list", "watch", "create", "patch")),
+        *((firn, "virtualwarehouses", verb, "") for verb in ALL_BUT_UPDATE),
         (firn, "virtualwarehouses/status", "patch", ""),
         *((firn, "warehouseclusters", verb, "") for verb in ("get", "list", "watch")),
         (leases, "leases", "create", ""),
