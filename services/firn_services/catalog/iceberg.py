@@ -1,0 +1,336 @@
+"""The catalog: Iceberg tables listed in the services' own database, their metadata in the object store.
+
+A database is a namespace of one level, a schema one of two. Names and current snapshots are kept in memory and change
+only through this class, so a compiled statement needs neither database nor object store.
+"""
+
+import base64
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NamespaceNotEmptyError,
+    NoSuchNamespaceError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.exceptions import NoSuchTableError as IcebergNoSuchTableError
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThan,
+    GreaterThanOrEqual,
+    LessThan,
+    LessThanOrEqual,
+)
+from pyiceberg.table import Table
+
+from firn_model.messages import DataFile
+from firn_model.statements import StatementError
+from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
+from firn_services.config import Settings
+from firn_services.errors import ConflictError, NotFoundError, StatementFailedError
+from firn_services.objects import translated
+
+PROPERTIES = {"write.metadata.metrics.default": "full"}
+_OPERATORS = {
+    "<": LessThan,
+    "<=": LessThanOrEqual,
+    ">": GreaterThan,
+    ">=": GreaterThanOrEqual,
+    "=": EqualTo,
+}
+
+
+class IcebergCatalog:
+    """Databases, schemas and tables of the account. Calls block; safe to use from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._catalog = SqlCatalog(
+            "firn",
+            **{
+                "uri": settings.database_url,
+                "warehouse": f"s3://{settings.object_store_bucket}/tables",
+                "py-io-impl": "firn_services.catalog.files.KeepingFileIO",
+                "s3.endpoint": settings.object_store_endpoint,
+                "s3.region": settings.object_store_region,
+                "s3.access-key-id": settings.object_store_access_key_id.get_secret_value(),
+                "s3.secret-access-key": settings.object_store_secret_access_key.get_secret_value(),
+                "s3.force-virtual-addressing": "false",
+            },
+        )
+        self._lock = threading.RLock()
+        self._databases: set[str] = set()
+        self._schemas: set[SchemaName] = set()
+        self._tables: dict[TableName, CatalogTable | None] = {}
+        self._iceberg: dict[TableName, Table] = {}
+        self._version = 0
+
+    def open(self, default: SchemaName) -> None:
+        """Read all names and make the default database and schema where they are missing."""
+        with self._lock:
+            for (database,) in self._catalog.list_namespaces():
+                self._databases.add(database)
+                for namespace in self._catalog.list_namespaces((database,)):
+                    schema = SchemaName(*namespace[-2:])
+                    self._schemas.add(schema)
+                    for identifier in self._catalog.list_tables(_namespace(schema)):
+                        self._tables[TableName(schema.database, schema.schema, identifier[-1])] = None
+            if default.database not in self._databases:
+                self.create_database(default.database, if_not_exists=True)
+            if default not in self._schemas:
+                self.create_schema(default, if_not_exists=True)
+            self._version += 1
+
+    def close(self) -> None:
+        """Close the database."""
+        self._catalog.close()
+
+    @property
+    def version(self) -> int:
+        """A number that changes with every change."""
+        return self._version
+
+    def databases(self) -> list[str]:
+        """Return every database by name."""
+        with self._lock:
+            return sorted(self._databases)
+
+    def schemas(self, database: str | None = None) -> list[SchemaName]:
+        """Return the schemas of one or every database by name."""
+        with self._lock:
+            return sorted(s for s in self._schemas if database in (None, s.database))
+
+    def tables(self, database: str | None = None, schema: str | None = None) -> list[TableName]:
+        """Return tables by name."""
+        with self._lock:
+            return sorted(t for t in self._tables if database in (None, t.database) and schema in (None, t.schema))
+
+    def load(self, name: TableName) -> CatalogTable:
+        """Return a table at its current snapshot. Raises NoSuchTableError, StatementFailedError."""
+        with self._lock:
+            if name not in self._tables:
+                raise NoSuchTableError(name)
+            kept = self._tables[name]
+            if kept is not None:
+                return kept
+            table = translated(f"table {name}", lambda: self._catalog.load_table(_identifier(name)))
+            return self._keep(name, table)
+
+    def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:
+        """Return the files that may hold rows within all bounds, by partition and by statistics."""
+        if len(table.files) <= 1:
+            return table.files
+        with self._lock:
+            iceberg = self._iceberg[table.name]
+        if iceberg.metadata_location != table.location:
+            return table.files
+        row_filter = _row_filter(iceberg, bounds)
+        if row_filter == AlwaysTrue():
+            return table.files
+        return translated(f"table {table.name}", lambda: tuple(_files(iceberg, row_filter)))
+
+    def create_database(self, name: str, *, if_not_exists: bool) -> None:
+        """Create a database with its schema PUBLIC. Raises ConflictError."""
+        _check_name(name)
+        with self._changing():
+            try:
+                self._catalog.create_namespace((name,))
+            except NamespaceAlreadyExistsError as error:
+                if not if_not_exists:
+                    raise ConflictError(f"database {name} exists already") from error
+                return
+            self._databases.add(name)
+            public = SchemaName(name, "PUBLIC")
+            self._catalog.create_namespace(_namespace(public))
+            self._schemas.add(public)
+
+    def create_schema(self, name: SchemaName, *, if_not_exists: bool) -> None:
+        """Create a schema in a database that exists. Raises NotFoundError, ConflictError."""
+        _check_name(name.schema)
+        with self._changing():
+            if name.database not in self._databases:
+                raise NotFoundError(f"database {name.database} does not exist; CREATE DATABASE {name.database} makes it")
+            try:
+                self._catalog.create_namespace(_namespace(name))
+            except NamespaceAlreadyExistsError as error:
+                if not if_not_exists:
+                    raise ConflictError(f"schema {name} exists already") from error
+                return
+            self._schemas.add(name)
+
+    def create_table(self, name: TableName, schema: pa.Schema, *, if_not_exists: bool, replace: bool) -> bool:
+        """Create an empty table; return whether it is new. Raises ConflictError, NotFoundError."""
+        self._check_schema(name)
+        with self._changing():
+            if name in self._tables and replace:
+                self._drop_table(name)
+            try:
+                table = translated(
+                    f"table {name}",
+                    lambda: self._catalog.create_table(_identifier(name), schema, properties=PROPERTIES),
+                )
+            except TableAlreadyExistsError as error:
+                if if_not_exists:
+                    return False
+                raise ConflictError(f"table {name} exists already") from error
+            self._keep(name, table)
+            return True
+
+    def register(self, name: TableName, schema: pa.Schema, files: Iterable[str], *, replace: bool) -> CatalogTable:
+        """Make existing Parquet files a table, without copying them. Raises ConflictError, StatementFailedError."""
+        _check_name(name.name)
+        with self._changing():
+            self.create_database(name.database, if_not_exists=True)
+            self.create_schema(name.parent, if_not_exists=True)
+            if name in self._tables:
+                if not replace:
+                    raise ConflictError(f"table {name} exists already; register it with replace to put it anew")
+                self._drop_table(name)
+            translated(f"table {name}", lambda: self._commit_files(name, schema, list(files)))
+            return self._keep(name, self._catalog.load_table(_identifier(name)))
+
+    def _commit_files(self, name: TableName, schema: pa.Schema, files: list[str]) -> None:
+        """Create the table and add its files; a failure leaves no table. (A create-and-add transaction takes no
+        namespace of two levels.)"""
+        table = self._catalog.create_table(_identifier(name), schema, properties=PROPERTIES)
+        done = False
+        try:
+            table.add_files(files, check_duplicate_files=False)
+            done = True
+        finally:
+            if not done:
+                self._catalog.drop_table(_identifier(name))
+
+    def drop_table(self, name: TableName, *, if_exists: bool) -> bool:
+        """Drop a table, leaving its files; return whether it was there. Raises StatementFailedError."""
+        with self._changing():
+            if name not in self._tables:
+                return _missing(StatementError.UNKNOWN_TABLE, f"table {name}", if_exists=if_exists)
+            self._drop_table(name)
+            return True
+
+    def drop_schema(self, name: SchemaName, *, if_exists: bool) -> bool:
+        """Drop a schema with its tables; return whether it was there."""
+        with self._changing():
+            if name not in self._schemas:
+                return _missing(StatementError.UNKNOWN_TABLE, f"schema {name}", if_exists=if_exists)
+            for table in self.tables(name.database, name.schema):
+                self._drop_table(table)
+            self._catalog.drop_namespace(_namespace(name))
+            self._schemas.discard(name)
+            return True
+
+    def drop_database(self, name: str, *, if_exists: bool) -> bool:
+        """Drop a database with its schemas; return whether it was there."""
+        with self._changing():
+            if name not in self._databases:
+                return _missing(StatementError.UNKNOWN_TABLE, f"database {name}", if_exists=if_exists)
+            for schema in self.schemas(name):
+                self.drop_schema(schema, if_exists=True)
+            try:
+                self._catalog.drop_namespace((name,))
+            except (NoSuchNamespaceError, NamespaceNotEmptyError) as error:
+                raise ConflictError(f"database {name} cannot be dropped: {error}") from error
+            self._databases.discard(name)
+            return True
+
+    def _drop_table(self, name: TableName) -> None:
+        try:
+            self._catalog.drop_table(_identifier(name))
+        except IcebergNoSuchTableError:
+            pass  # gone already, by a crash between the two writes
+        self._tables.pop(name, None)
+        self._iceberg.pop(name, None)
+
+    def _keep(self, name: TableName, table: Table) -> CatalogTable:
+        schema = _plain(table.schema().as_arrow())
+        files = translated(f"table {name}", lambda: tuple(_files(table, AlwaysTrue())))
+        ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
+        kept = CatalogTable(name, table.metadata_location, schema, ipc, files)
+        self._tables[name] = kept
+        self._iceberg[name] = table
+        return kept
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._version += 1
+
+    def _check_schema(self, name: TableName) -> None:
+        _check_name(name.name)
+        with self._lock:
+            if name.parent not in self._schemas:
+                raise NotFoundError(f"schema {name.parent} does not exist; CREATE SCHEMA {name.parent} makes it")
+
+
+def _missing(kind: StatementError, what: str, *, if_exists: bool) -> bool:
+    if if_exists:
+        return False
+    raise StatementFailedError(kind, f"{what} does not exist")
+
+
+def _check_name(name: str) -> None:
+    if not name or "." in name or "/" in name or len(name) > 255:
+        raise StatementFailedError(StatementError.UNSUPPORTED, f"name {name!r} may not be empty or hold a dot or slash")
+
+
+def _namespace(schema: SchemaName) -> tuple[str, str]:
+    return (schema.database, schema.schema)
+
+
+def _identifier(name: TableName) -> tuple[str, str, str]:
+    return (name.database, name.schema, name.name)
+
+
+def _files(table: Table, row_filter: BooleanExpression) -> Iterator[DataFile]:
+    for task in table.scan(row_filter=row_filter).plan_files():
+        yield DataFile.model_construct(
+            uri=task.file.file_path, size_bytes=task.file.file_size_in_bytes, rows=task.file.record_count
+        )
+
+
+def _row_filter(table: Table, bounds: tuple[Bound, ...]) -> BooleanExpression:
+    """Return the bounds that statistics can judge exactly; a number with a fraction is none for a decimal column."""
+    expression: BooleanExpression = AlwaysTrue()
+    for bound in bounds:
+        kind = table.schema().as_arrow().field(bound.column).type
+        if not _is_exact(bound.value, kind):
+            continue
+        term = _OPERATORS[bound.op](bound.column, bound.value)
+        try:
+            term.bind(table.schema(), case_sensitive=True)
+        except (TypeError, ValueError):
+            continue
+        expression = And(expression, term)
+    return expression
+
+
+def _is_exact(value: str | float | bool, kind: pa.DataType) -> bool:
+    if isinstance(value, str):
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_date(kind))
+    if isinstance(value, float):
+        return bool(pa.types.is_floating(kind))
+    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind))
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Return a schema without Iceberg's metadata and with plain strings and bytes."""
+    return pa.schema([pa.field(f.name, plain_type(f.type), nullable=f.nullable) for f in schema])
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type that catalog and engine share for strings and bytes in their several layouts."""
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    return kind

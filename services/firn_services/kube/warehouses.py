@@ -1,0 +1,104 @@
+"""VirtualWarehouse: what the services write. The load of each by server-side apply, and users' wishes."""
+
+import re
+from datetime import UTC, datetime
+
+from firn_model import names
+from firn_model.warehouses import WarehouseLoad
+from firn_services.decide.load import Load
+from firn_services.errors import ConflictError, MalformedError, NotFoundError, ServicesError, UnavailableError
+from firn_services.kube.api import WAREHOUSES, KubeApi, KubeError, Raw
+
+
+def stamp(at: datetime) -> str:
+    """Return a time in RFC 3339 with microseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def resource_name(sql_name: str) -> str:
+    """Return a metadata.name for a SQL name: small letters, digits and dashes. Raises MalformedError."""
+    name = re.sub(r"[^a-z0-9-]+", "-", sql_name.lower()).strip("-")[:50]
+    if not name:
+        raise MalformedError(f"warehouse name {sql_name!r} needs a letter or a digit")
+    return name
+
+
+class WarehouseWriter:
+    """Writes VirtualWarehouses. Raises ServicesError with the API server's words."""
+
+    def __init__(self, api: KubeApi, reporter: str) -> None:
+        self._api = api
+        self._reporter = reporter
+
+    async def write_load(self, resource: str, load: Load, now: datetime) -> None:
+        """Apply status.load and nothing else. Raises KubeError."""
+        report = WarehouseLoad(
+            running=load.running,
+            queued=load.queued,
+            queued_since=load.queued_since,
+            idle_since=load.idle_since,
+            observed_at=now,
+            reporter=self._reporter,
+        )
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": "VirtualWarehouse",
+            "metadata": {"name": resource},
+            "status": {"load": report.manifest()},
+        }
+        await self._api.apply_status(WAREHOUSES, resource, manifest)
+
+    async def create(self, sql_name: str, spec: Raw) -> Raw:
+        """Create a warehouse and return it."""
+        resource = resource_name(sql_name)
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": "VirtualWarehouse",
+            "metadata": {"name": resource},
+            "spec": {"name": sql_name, **spec},
+        }
+        try:
+            return await self._api.create(WAREHOUSES, manifest)
+        except KubeError as error:
+            raise _told(error) from error
+
+    async def set(self, resource: str, spec: Raw) -> Raw:
+        """Change fields of the spec and return the warehouse."""
+        return await self._merge(resource, {"spec": spec})
+
+    async def request_suspend(self, resource: str, now: datetime) -> Raw:
+        """Ask for a suspend, once."""
+        return await self._annotate(resource, names.ANNOTATION_SUSPEND_REQUESTED_AT, now)
+
+    async def request_resume(self, resource: str, now: datetime) -> Raw:
+        """Ask for a resume, once."""
+        return await self._annotate(resource, names.ANNOTATION_RESUME_REQUESTED_AT, now)
+
+    async def delete(self, resource: str, uid: str) -> None:
+        """Delete a warehouse; its clusters drain first."""
+        try:
+            await self._api.delete(WAREHOUSES, resource, uid)
+        except KubeError as error:
+            raise _told(error) from error
+
+    async def _annotate(self, resource: str, annotation: str, now: datetime) -> Raw:
+        return await self._merge(resource, {"metadata": {"annotations": {annotation: stamp(now)}}})
+
+    async def _merge(self, resource: str, patch: Raw) -> Raw:
+        try:
+            return await self._api.merge(WAREHOUSES, resource, patch)
+        except KubeError as error:
+            raise _told(error) from error
+
+
+def _told(error: KubeError) -> ServicesError:
+    """Return the API server's refusal as an error for the caller."""
+    match error.status:
+        case 404:
+            return NotFoundError(error.message)
+        case 409:
+            return ConflictError(error.message)
+        case 400 | 422:
+            return MalformedError(error.message)
+        case _:
+            return UnavailableError(f"the API server did not answer: {error.message}")
