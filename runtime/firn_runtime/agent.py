@@ -1,0 +1,194 @@
+"""The node's doors: HTTP in, messages checked, the state asked, the coordinator told."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import structlog
+from aiohttp import web
+from firn_model.base import Message
+from firn_model.messages import (
+    Bind,
+    BindReply,
+    Cancel,
+    CancelReply,
+    Dispatch,
+    Drain,
+    DrainReply,
+    HeldStatement,
+    Refusal,
+    RefusalReason,
+    Report,
+    ReportReply,
+    Signed,
+)
+from firn_model.signing import HEADER
+
+from firn_runtime.coordinator import Coordinator
+from firn_runtime.delivery import delivered
+from firn_runtime.gate import Gate
+from firn_runtime.metrics import NodeMetrics
+from firn_runtime.state import (
+    BindAsked,
+    DrainAsked,
+    EngineWarm,
+    Event,
+    MessageArrived,
+    Phase,
+    Refuse,
+    State,
+    StatementDispatched,
+    StatementReleased,
+    decide,
+)
+
+_LARGEST_MESSAGE_BYTES = 64 << 20
+_STATUS = {
+    RefusalReason.MALFORMED: 400,
+    RefusalReason.BAD_SIGNATURE: 403,
+    RefusalReason.EXPIRED: 403,
+    RefusalReason.WRONG_POD: 403,
+}
+_CONFLICT = 409
+
+M = TypeVar("M", bound=Signed)
+log = structlog.get_logger()
+
+
+class Agent:
+    """Holds the node's state; every change of it goes through `decide`."""
+
+    def __init__(self, gate: Gate, coordinator: Coordinator, metrics: NodeMetrics) -> None:
+        self._gate = gate
+        self._coordinator = coordinator
+        self._metrics = metrics
+        self._state = State()
+        self._released = asyncio.Condition()
+        self._serving = False
+        self._bound_at: datetime | None = None
+        self.ray_address = ""
+
+    def application(self) -> web.Application:
+        """Return the doors."""
+        app = web.Application(client_max_size=_LARGEST_MESSAGE_BYTES)
+        app.add_routes(
+            [
+                web.post("/bind", self._door(Bind, self._bind)),
+                web.post("/drain", self._door(Drain, self._drain)),
+                web.post("/statements", self._door(Dispatch, self._dispatch)),
+                web.post("/cancel", self._door(Cancel, self._cancel)),
+                web.post("/report", self._door(Report, self._report)),
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics_text),
+            ]
+        )
+        return app
+
+    def engine_changed(self, warm: bool) -> None:
+        """Take note that the engine answers queries, or has died."""
+        self._serving = warm
+        self._metrics.ready.set(int(warm))
+        if warm:
+            self._apply(EngineWarm())
+        else:
+            self._metrics.engine_deaths.inc()
+
+    def _apply(self, event: Event) -> Refuse | None:
+        """Feed an event to the state; return the refusal, if it is one."""
+        self._state, decision = decide(self._state, event)
+        self._metrics.held.set(len(self._state.held))
+        return decision if isinstance(decision, Refuse) else None
+
+    def _refusal(self, refuse: Refuse) -> web.Response:
+        self._metrics.refused(refuse.reason)
+        log.warning("refused", reason=refuse.reason.value, message=refuse.message)
+        return _json(Refusal(reason=refuse.reason, message=refuse.message), _STATUS.get(refuse.reason, _CONFLICT))
+
+    def _door(
+        self, model: type[M], handle: Callable[[web.Request, M], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return the handler of a signed message."""
+
+        async def door(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            opened = self._gate.open(model, request.path, body, request.headers.get(HEADER), datetime.now(UTC))
+            return self._refusal(opened) if isinstance(opened, Refuse) else await handle(request, opened)
+
+        return door
+
+    async def _bind(self, _: web.Request, message: Bind) -> web.StreamResponse:
+        first = self._state.phase is Phase.WARM
+        if refuse := self._apply(BindAsked(message.epoch)):
+            return self._refusal(refuse)
+        if first or self._bound_at is None:
+            self._bound_at = datetime.now(UTC)
+            structlog.contextvars.bind_contextvars(warehouse=message.warehouse, cluster=message.cluster)
+            log.info("bound", warehouse=message.warehouse, cluster=message.cluster, role=message.role)
+        return _json(BindReply(epoch=message.epoch, ray_address=self.ray_address, bound_at=self._bound_at))
+
+    async def _drain(self, _: web.Request, message: Drain) -> web.StreamResponse:
+        if refuse := self._apply(DrainAsked(message.epoch)):
+            return self._refusal(refuse)
+        log.info("draining", statements=len(self._state.held))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(message.wait_seconds), self._released:
+                await self._released.wait_for(lambda: self._state.phase is Phase.DRAINED)
+        return _json(DrainReply(drained=self._state.phase is Phase.DRAINED, statements=len(self._state.held)))
+
+    async def _dispatch(self, request: web.Request, message: Dispatch) -> web.StreamResponse:
+        if refuse := self._apply(StatementDispatched(message.epoch, message.statement_id, message.attempt)):
+            return self._refusal(refuse)
+        try:
+            return await self._answer(request, message)
+        finally:
+            self._apply(StatementReleased(message.statement_id))
+            async with self._released:
+                self._released.notify_all()
+
+    async def _answer(self, request: web.Request, message: Dispatch) -> web.StreamResponse:
+        """Stream a statement's frames; return when the peer has them all, or is gone."""
+        began = time.perf_counter()
+        bound = log.bind(statement=message.statement_id, attempt=message.attempt)
+        response = web.StreamResponse(headers={"Content-Type": "application/vnd.firn.frames"})
+        try:
+            await response.prepare(request)
+            outcome = await self._coordinator.run(message, response.write)
+            await response.write_eof()
+            await delivered(request.transport)
+        except (ConnectionError, asyncio.CancelledError):
+            self._metrics.hung_up()
+            bound.info("client went away", seconds=round(time.perf_counter() - began, 4))
+            raise
+        seconds = time.perf_counter() - began
+        self._metrics.ended(outcome, seconds)
+        error = getattr(outcome, "error", None)
+        bound.info("statement ended", error=error, seconds=round(seconds, 4), **outcome.statistics.model_dump())
+        return response
+
+    async def _cancel(self, _: web.Request, message: Cancel) -> web.StreamResponse:
+        if refuse := self._apply(MessageArrived(message.epoch)):
+            return self._refusal(refuse)
+        return _json(CancelReply(held=self._coordinator.cancel(message.statement_id)))
+
+    async def _report(self, _: web.Request, message: Report) -> web.StreamResponse:
+        if refuse := self._apply(MessageArrived(message.epoch)):
+            return self._refusal(refuse)
+        held = tuple(HeldStatement(statement_id=key, attempt=value) for key, value in self._state.held.items())
+        return _json(ReportReply(statements=held, draining=self._state.is_final))
+
+    async def _livez(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text="alive")
+
+    async def _readyz(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text="ready") if self._serving else web.Response(text="starting", status=503)
+
+    async def _metrics_text(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _json(message: Message, status: int = 200) -> web.Response:
+    return web.Response(body=message.model_dump_json().encode(), content_type="application/json", status=status)

@@ -1,0 +1,67 @@
+"""What a node is told by its environment. Names and meanings: the node pod's contract in design.md."""
+
+import ipaddress
+import os
+from functools import cached_property
+from pathlib import Path
+
+from firn_model.names import AGENT_PORT
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1 << 20
+OVERHEAD_BYTES = 640 * MEBIBYTE
+"""Memory of the agent, Ray's processes and an idle engine, measured; the engine's pool never takes it."""
+POOL_SHARE = 0.8
+"""Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
+SMALLEST_POOL_BYTES = 128 * MEBIBYTE
+
+
+class NodeSettings(BaseSettings):
+    """The environment of a node, prefix FIRN_."""
+
+    model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True)
+
+    pod_name: str = "node"
+    pod_uid: str = Field(min_length=1)
+    pod_ip: str | None = Field(default=None, description="Address for Ray; by default the machine's own.")
+    public_key: str = Field(min_length=1, description="Base64 of the account's raw Ed25519 public key.")
+    agent_host: str = "0.0.0.0"  # noqa: S104  a pod serves its whole network; every message is signed
+    agent_port: int = Field(default=AGENT_PORT, ge=0, le=65535)
+    cpu: int = Field(default=1, ge=1)
+    memory_bytes: int = Field(default=2048 * MEBIBYTE, ge=256 * MEBIBYTE)
+    shared_memory_bytes: int = Field(default=128 * MEBIBYTE, ge=80 * MEBIBYTE)
+    local_dir: Path = Path("/var/lib/firn")
+
+    @cached_property
+    def pool_bytes(self) -> int:
+        """Bytes of the memory pool that all statements of the engine share."""
+        free = self.memory_bytes - self.shared_memory_bytes - OVERHEAD_BYTES
+        return max(SMALLEST_POOL_BYTES, int(free * POOL_SHARE))
+
+    @cached_property
+    def object_store_bytes(self) -> int:
+        """Bytes of Ray's object store: the shared memory without Ray's own slack of a tenth."""
+        return max(76 * MEBIBYTE, int(self.shared_memory_bytes * 0.9))
+
+    @cached_property
+    def engine_socket(self) -> Path:
+        """Folder of the engine's sockets; short, because a socket's path holds at most 107 bytes."""
+        return self.local_dir / "engine"
+
+    @cached_property
+    def spill_dir(self) -> Path:
+        """Folder of the engine's spill files."""
+        return self.local_dir / "spill"
+
+    @cached_property
+    def ray_dir(self) -> Path:
+        """Folder of Ray's sessions; under HOME, or a folder of this agent when several share a machine."""
+        return Path(os.environ.get("HOME", "/tmp")) / "ray" / self.pod_uid[:8]  # noqa: S108  the pod's own emptyDir
+
+    @cached_property
+    def ray_ip(self) -> str | None:
+        """Address for Ray, or None for the machine's own: Ray's driver never uses a loopback address."""
+        if self.pod_ip is None or ipaddress.ip_address(self.pod_ip).is_loopback:
+            return None
+        return self.pod_ip

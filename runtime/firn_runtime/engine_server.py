@@ -1,0 +1,107 @@
+"""The engine's door: a Unix socket on which the agent hands over one stage a connection and gets frames back.
+
+A request is the stage's JSON, its length before it as four big-endian bytes. The answer is frames (firn_model.frames).
+When the agent closes its half the stage is cancelled, and the answer still ends with a failure and its statistics.
+A connection without a request only shows that the process lives.
+"""
+
+import asyncio
+import contextlib
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from firn_model.frames import FrameType, encode
+from firn_model.messages import Failure, Finish, Statistics
+from firn_model.statements import StatementError
+
+from firn_runtime.batches import StreamWriter
+from firn_runtime.engine import Engine, Query
+from firn_runtime.errors import StatementFailedError
+from firn_runtime.probe import require_reachable
+from firn_runtime.stage import Stage
+
+LENGTH = struct.Struct(">I")
+_LARGEST_FRAME_BYTES = 1 << 20
+_PLANNING_THREADS = 64
+
+
+class EngineServer:
+    """Serves an engine on a socket."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._planners = ThreadPoolExecutor(_PLANNING_THREADS, thread_name_prefix="plan")
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, path: Path) -> None:
+        """Accept connections from now on."""
+        self._server = await asyncio.start_unix_server(self._serve, path)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+            stage = Stage.model_validate_json(await reader.readexactly(length))
+            await self._answer(stage, reader, writer)
+        writer.close()
+
+    async def _answer(self, stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Run the stage until its end or the agent's; write the last frame."""
+        run = _Run(self._engine, self._planners, stage, writer)
+        running = asyncio.ensure_future(run.run())
+        hangup = asyncio.ensure_future(reader.read(1))
+        await asyncio.wait({running, hangup}, return_when=asyncio.FIRST_COMPLETED)
+        hangup.cancel()
+        if not running.done():
+            running.cancel()
+            await asyncio.wait({running})
+        writer.write(run.last_frame(running))
+        await writer.drain()
+
+
+class _Run:
+    """One stage on its way through the engine."""
+
+    def __init__(
+        self, engine: Engine, planners: ThreadPoolExecutor, stage: Stage, writer: asyncio.StreamWriter
+    ) -> None:
+        self._engine = engine
+        self._planners = planners
+        self._stage = stage
+        self._writer = writer
+        self._query: Query | None = None
+        self._bytes = 0
+
+    async def run(self) -> None:
+        """Write the result as Arrow frames. Raises StatementFailedError."""
+        if self._stage.object_store is not None and any(table.files for table in self._stage.tables):
+            await require_reachable(self._stage.object_store.endpoint)
+        loop = asyncio.get_running_loop()
+        query = self._query = await loop.run_in_executor(self._planners, self._engine.start, self._stage)
+        stream: StreamWriter | None = None
+        async for batch in self._engine.batches(query):
+            stream = stream or StreamWriter(batch.schema)
+            await self._send(stream.add(batch))
+        await self._send((stream or StreamWriter(query.schema)).end())
+
+    async def _send(self, data: bytes) -> None:
+        """Write Arrow bytes and wait until the agent has taken most of what is under way."""
+        self._bytes += len(data)
+        for start in range(0, len(data), _LARGEST_FRAME_BYTES):
+            self._writer.write(encode(FrameType.ARROW, data[start : start + _LARGEST_FRAME_BYTES]))
+            await self._writer.drain()
+
+    def last_frame(self, running: "asyncio.Future[None]") -> bytes:
+        """Return the frame that says how the stage ended, and let go of the query."""
+        statistics = self._query.statistics(self._bytes) if self._query is not None else Statistics()
+        self._query = None
+        if running.cancelled():
+            failure = Failure(error=StatementError.CANCELLED, message="Cancelled.", statistics=statistics)
+            return encode(FrameType.FAILURE, failure.model_dump_json().encode())
+        error = running.exception()
+        if error is None:
+            return encode(FrameType.FINISH, Finish(statistics=statistics).model_dump_json().encode())
+        if not isinstance(error, StatementFailedError):
+            raise error
+        failure = Failure(error=error.error, message=error.message, retryable=error.retryable, statistics=statistics)
+        return encode(FrameType.FAILURE, failure.model_dump_json().encode())

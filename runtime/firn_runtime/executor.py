@@ -1,0 +1,125 @@
+"""The agent's side of the engine: hands a stage over, reads frames back, and keeps an engine running.
+
+This is the seam for more engines: a cluster of several nodes has an executor for each of them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from firn_model.frames import Frame, FrameReader, FrameType
+
+from firn_runtime.engine_server import LENGTH
+from firn_runtime.errors import EngineLostError
+from firn_runtime.stage import Stage
+
+_CHUNK_BYTES = 256 * 1024
+
+
+class StageRun:
+    """One stage that an engine runs."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._cutter = FrameReader()
+        self._frames: deque[Frame] = deque()
+
+    @classmethod
+    async def start(cls, socket: Path, stage: Stage) -> "StageRun":
+        """Hand the stage to the engine behind `socket`. Raises EngineLostError."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(socket)
+        except OSError as error:
+            raise EngineLostError("the engine does not answer") from error
+        request = stage.model_dump_json().encode()
+        writer.write(LENGTH.pack(len(request)) + request)
+        return cls(reader, writer)
+
+    async def frame(self) -> Frame:
+        """Return the next frame. Raises EngineLostError when the engine is gone."""
+        while not self._frames:
+            try:
+                data = await self._reader.read(_CHUNK_BYTES)
+            except OSError as error:
+                raise EngineLostError("the engine's process died") from error
+            if not data:
+                raise EngineLostError("the engine's process died")
+            self._frames.extend(self._cutter.feed(data))
+        return self._frames.popleft()
+
+    async def stop(self) -> Frame:
+        """Cancel the stage; return its last frame, which comes when the engine has let go of it."""
+        if self._writer.can_write_eof() and not self._writer.is_closing():
+            self._writer.write_eof()
+        while (frame := await self.frame()).type is FrameType.ARROW:
+            pass
+        return frame
+
+    def close(self) -> None:
+        """Let go of the connection; a stage that still runs is cancelled by that."""
+        self._writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProcess:
+    """A running engine: where it listens, and its process's id."""
+
+    socket: Path
+    pid: int
+
+
+StartEngine = Callable[[int], Awaitable[EngineProcess]]
+"""Starts the n-th engine of this node and returns it when it serves. Raises EngineLostError."""
+
+
+class Executor:
+    """One engine, started again when it dies. Statements wait for it, within a bound."""
+
+    def __init__(self, start: StartEngine, on_warm: Callable[[bool], None]) -> None:
+        self._start = start
+        self._on_warm = on_warm
+        self._engine: EngineProcess | None = None
+        self._serving = asyncio.Event()
+
+    @property
+    def engine(self) -> EngineProcess | None:
+        """The engine that serves now."""
+        return self._engine
+
+    async def keep(self, most_restarts: int, warm: Callable[[], Awaitable[None]]) -> None:
+        """Keep an engine running. Raises EngineLostError after too many deaths: then the node is beyond repair."""
+        for number in range(most_restarts + 1):
+            self._engine = await self._start(number)
+            self._serving.set()
+            await warm()
+            self._on_warm(True)
+            await _until_death(self._engine.socket)
+            self._serving.clear()
+            self._on_warm(False)
+            self._engine = None
+        raise EngineLostError(f"the engine died {most_restarts + 1} times; this node gives up")
+
+    async def run(self, stage: Stage, wait_seconds: float) -> StageRun:
+        """Start a stage, after waiting for an engine that is being started again. Raises EngineLostError."""
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await self._serving.wait()
+        except TimeoutError as error:
+            raise EngineLostError("the engine did not come back in time") from error
+        engine = self._engine
+        if engine is None:
+            raise EngineLostError("the engine died again")
+        return await StageRun.start(engine.socket, stage)
+
+
+async def _until_death(socket: Path) -> None:
+    """Return when the engine behind the socket is gone: the kernel closes an open connection at that moment."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(socket)
+        await reader.read(1)
+    except OSError:
+        return
+    writer.close()

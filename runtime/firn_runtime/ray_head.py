@@ -1,0 +1,80 @@
+"""A single-node Ray head inside the agent's process, without the parts that a warehouse node has no use for.
+
+Of Ray's helpers only the GCS, the raylet and the two agents that the raylet insists on run: no dashboard, no
+autoscaler monitor, no log monitor. Measured in docs/decisions/0010-ray-head.md.
+"""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+# Ray reads its token and switches once, when it is imported; every head has a token of its own.
+os.environ.update(ENVIRONMENT)
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+import ray  # noqa: E402
+from ray._private.node import Node  # noqa: E402
+from ray._private.parameter import RayParams  # noqa: E402
+
+from firn_runtime.errors import RayHeadError  # noqa: E402
+
+_REGISTRATION_SECONDS = 60.0
+_REGISTRATION_STEP_SECONDS = 0.02
+
+
+class _LeanNode(Node):  # type: ignore[misc]  # Ray ships no types for it
+    """A Ray node without dashboard, that sees its own registration at once."""
+
+    def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+        """Start no dashboard."""
+
+    def start_ray_processes(self) -> None:
+        """Start the raylet and wait for its registration: Ray's own wait looks again only after 5 s."""
+        super().start_ray_processes()
+        client = self.get_gcs_client()
+        deadline = time.monotonic() + _REGISTRATION_SECONDS
+        while not client.get_all_node_info(timeout=5):
+            if time.monotonic() > deadline:
+                raise RayHeadError("Ray's node did not register; see its logs under the session folder")
+            time.sleep(_REGISTRATION_STEP_SECONDS)
+
+
+class RayHead:
+    """The node's Ray head: started once, killed once."""
+
+    def __init__(self, folder: Path, address: str | None, cpus: int, object_store_bytes: int) -> None:
+        """Start the head and connect this process to it. Raises RayHeadError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        params = RayParams(
+            num_cpus=cpus,
+            object_store_memory=object_store_bytes,
+            include_dashboard=False,
+            include_log_monitor=False,
+            no_monitor=True,
+            gcs_server_port=0,
+            node_ip_address=address or ray.util.get_node_ip_address(),
+            temp_dir=str(folder),
+            plasma_directory="/dev/shm",  # noqa: S108  shared memory is where Ray's objects live
+        )
+        try:
+            self._node = _LeanNode(params, head=True, shutdown_at_exit=False, spawn_reaper=False)
+        except (OSError, RuntimeError) as error:
+            raise RayHeadError(f"Ray's head did not start: {error}") from error
+        self.address: str = self._node.gcs_address
+        ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", namespace="firn")
+
+    def is_alive(self) -> bool:
+        """Return whether all of the head's processes still run."""
+        return not self._node.dead_processes()
+
+    def kill(self) -> None:
+        """Kill the head's processes and reap them."""
+        self._node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)

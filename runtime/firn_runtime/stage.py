@@ -1,0 +1,28 @@
+"""A stage: the part of a statement's plan that one engine runs, as it goes to the engine's process."""
+
+from firn_model.base import Message
+from firn_model.messages import Dispatch, ObjectStoreAccess, TableSnapshot
+from pydantic import Field
+
+
+class Stage(Message):
+    """SQL over tables at their snapshots. Later stages will carry a physical plan instead of SQL."""
+
+    statement_id: str
+    sql: str
+    tables: tuple[TableSnapshot, ...] = ()
+    object_store: ObjectStoreAccess | None = None
+    parallelism: int | None = Field(default=None, ge=1)
+
+
+def cut(dispatch: Dispatch) -> tuple[Stage, ...]:
+    """Return the stages of a statement in the order they run; the last one gives the result. Today there is one."""
+    return (
+        Stage(
+            statement_id=dispatch.statement_id,
+            sql=dispatch.sql,
+            tables=dispatch.tables,
+            object_store=dispatch.object_store,
+            parallelism=dispatch.parallelism,
+        ),
+    )

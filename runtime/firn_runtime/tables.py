@@ -1,0 +1,148 @@
+"""Tables of the engine over exactly the files of a snapshot.
+
+The engine's own listing takes one location; its logical plan takes many. So a listing of the first file is made, its
+serialised form gets the other files, and the plan read back from it is the table. Only the two fields that are touched
+are described here; protobuf carries all others along unseen. The pin of datafusion is tested by tests/runtime.
+
+A file that is missing must be an error. DataFusion asks for a file by HEAD and, when it is not there, lists objects
+below its name instead, and an empty list is an empty table. So each object store is rooted at the first folder of its
+files, where a list request addresses an object, which does not exist, and fails. Files without a folder are looked up
+one by one.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pyarrow as pa
+from datafusion import LogicalPlan, SessionContext
+from datafusion.object_store import AmazonS3
+from firn_model.messages import ObjectStoreAccess, TableSnapshot
+from firn_model.statements import StatementError
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from firn_runtime.errors import StatementFailedError
+
+
+def _plan_class() -> Any:  # a class made by protobuf, without a static type
+    """Return the message class of a listing's plan: LogicalPlanNode.listing_scan = 1, ListingTableScanNode.paths = 2."""
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="firn_listing.proto", package="firn_listing", syntax="proto3")
+    scan = file.message_type.add(name="Scan")
+    scan.field.add(name="paths", number=2, type=field.TYPE_STRING, label=field.LABEL_REPEATED)
+    plan = file.message_type.add(name="Plan")
+    plan.field.add(
+        name="scan", number=1, type=field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=".firn_listing.Scan"
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)  # type: ignore[no-untyped-call]
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("firn_listing.Plan"))  # type: ignore[no-untyped-call]
+
+
+_PLAN = _plan_class()
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """One file: the root its store stands on (bucket, or bucket and first folder) and its name below it."""
+
+    root: str
+    name: str
+
+    @staticmethod
+    def of(uri: str) -> "_Location":
+        """Return the location of s3://bucket/key. Raises StatementFailedError for anything else."""
+        parts = urlsplit(uri, allow_fragments=False)
+        key = uri.partition("://")[2].partition("/")[2]
+        if parts.scheme != "s3" or not parts.netloc or not key:
+            raise StatementFailedError(
+                StatementError.OBJECT_MISSING, f"{uri!r} is not the address of a file; use s3://bucket/key."
+            )
+        folder, _, name = key.partition("/")
+        return _Location(f"{parts.netloc}/{quote(folder)}", name) if name else _Location(parts.netloc, folder)
+
+    @property
+    def is_listable(self) -> bool:
+        """Whether a list request would work here, and so hide a missing file."""
+        return "/" not in self.root
+
+
+class Stores:
+    """Object stores registered with a session, one for each access and root, under names of their own.
+
+    The name is a digest of access and root, so that statements with different credentials never share a store.
+    """
+
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
+        self._known: set[str] = set()
+
+    def url(self, access: ObjectStoreAccess, location: _Location) -> str:
+        """Return the URL by which the session reads a file with this access."""
+        host = hashlib.sha256(f"{access.model_dump_json()}\n{location.root}".encode()).hexdigest()[:24]
+        if host not in self._known:
+            self._context.register_object_store("s3://", _store(access, location.root), host)
+            self._known.add(host)
+        return f"s3://{host}/{quote(location.name)}"
+
+
+def _store(access: ObjectStoreAccess, root: str) -> AmazonS3:
+    """Return a client of the object store that stands on `root`. Raises StatementFailedError for a bad endpoint."""
+    endpoint = urlsplit(access.endpoint)
+    if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
+        raise StatementFailedError(
+            StatementError.OBJECT_STORE_UNREACHABLE, "The object store's endpoint is not an http or https URL."
+        )
+    return AmazonS3(
+        bucket_name=root,
+        region=access.region,
+        access_key_id=access.access_key_id,
+        secret_access_key=access.secret_access_key,
+        session_token=access.session_token,
+        endpoint=access.endpoint.rstrip("/"),
+        allow_http=endpoint.scheme == "http",
+    )
+
+
+def register(context: SessionContext, stores: Stores, table: TableSnapshot, access: ObjectStoreAccess | None) -> str:
+    """Register a table over exactly its files; return the quoted name. Raises StatementFailedError."""
+    name = '"' + table.name.replace('"', '""') + '"'
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(table.schema_ipc_base64)))
+    if not table.files:
+        context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
+        return name
+    if access is None:
+        raise StatementFailedError(
+            StatementError.ACCESS_DENIED, "The statement reads files but came without access to the object store."
+        )
+    locations = [_Location.of(file.uri) for file in table.files]
+    urls = [stores.url(access, location) for location in locations]
+    _require(context, [url for url, location in zip(urls, locations, strict=True) if location.is_listable])
+    register_files(context, name, urls, schema)
+    return name
+
+
+def register_files(context: SessionContext, name: str, urls: list[str], schema: pa.Schema) -> None:
+    """Register a table over one or more files by URL."""
+    context.register_listing_table(name, urls[0], schema=schema, file_extension="")
+    if len(urls) > 1:
+        plan = _PLAN.FromString(context.table(name).logical_plan().to_bytes(context))
+        del plan.scan.paths[:]
+        plan.scan.paths.extend(urls)
+        frame = context.create_dataframe_from_logical_plan(LogicalPlan.from_bytes(context, plan.SerializeToString()))
+        context.deregister_table(name)
+        context.register_table(name, frame.into_view())
+
+
+def _require(context: SessionContext, urls: Iterable[str]) -> None:
+    """Raise StatementFailedError unless each file exists: a missing one has a schema without columns."""
+    for url in urls:
+        if not context.read_parquet(url, file_extension="").schema().names:
+            raise StatementFailedError(
+                StatementError.OBJECT_MISSING,
+                f"The file {url.rpartition('/')[2]} is gone from the object store. Put it back, or register the table "
+                "again.",
+            )
