@@ -3,11 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
+from firn_model.messages import ObjectStoreAccess
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from firn_model.messages import ObjectStoreAccess
-
 
 
 class Settings(BaseSettings):

@@ -1,12 +1,12 @@
 """The services' errors, and their one mapping to HTTP and SQLSTATE.
 
-    ServicesError                 anything the caller is told
-    ├── UnauthenticatedError      no login, a wrong password or an expired token
-    ├── NotFoundError             no such statement, warehouse or table
-    ├── ConflictError             it exists already, or a request id is used for something else
-    ├── MalformedError            the request cannot be understood
-    ├── UnavailableError          a part that is needed is not there at the moment
-    └── StatementFailedError      the statement itself cannot run, and why (StatementError)
+ServicesError                 anything the caller is told
+├── UnauthenticatedError      no login, a wrong password or an expired token
+├── NotFoundError             no such statement, warehouse or table
+├── ConflictError             it exists already, or a request id is used for something else
+├── MalformedError            the request cannot be understood
+├── UnavailableError          a part that is needed is not there at the moment
+└── StatementFailedError      the statement itself cannot run, and why (StatementError)
 """
 
 from firn_model.api import ErrorDetail, ErrorReply

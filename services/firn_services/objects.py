@@ -6,9 +6,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+from firn_model.statements import StatementError
 from pyarrow import fs
 
-from firn_model.statements import StatementError
 from firn_services.config import Settings
 from firn_services.errors import StatementFailedError
 

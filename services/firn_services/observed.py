@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterSpec, ClusterStatus
-from firn_model.warehouses import WarehouseSpec, WarehouseStatus, sql_name
+from firn_model.conditions import ConditionStatus
+from firn_model.warehouses import WarehousePhase, WarehouseSpec, WarehouseStatus, sql_name
+
+from firn_services.decide.admission import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,26 @@ class ObservedWarehouse:
     status: WarehouseStatus
     created_at: datetime | None
     is_leaving: bool
+    resume_requested_at: datetime | None = None
+    suspend_requested_at: datetime | None = None
+
+    def facts(self, *, is_serving: bool) -> Facts:
+        """Return what decides whether it takes statements."""
+        return Facts(
+            name=self.name,
+            suspended=self.spec.suspended,
+            auto_resume=self.spec.auto_resume,
+            is_serving=is_serving,
+            is_starting=self.status.phase in (WarehousePhase.RESUMING, WarehousePhase.RUNNING),
+            suspended_at=self.status.suspended_at,
+            resume_requested_at=self.resume_requested_at,
+            suspend_requested_at=self.suspend_requested_at,
+        )
+
+    def holding_back(self) -> str | None:
+        """Return what its conditions say holds it back, in words."""
+        said = [c.message for c in self.status.conditions if c.status is ConditionStatus.FALSE and c.message]
+        return "; ".join(said) or None
 
     @classmethod
     def read(cls, item: dict[str, Any]) -> "ObservedWarehouse":
@@ -33,7 +57,19 @@ class ObservedWarehouse:
             status=WarehouseStatus.model_validate(item.get("status") or {}),
             created_at=datetime.fromisoformat(meta["creationTimestamp"]),
             is_leaving="deletionTimestamp" in meta,
+            resume_requested_at=_moment(meta, names.ANNOTATION_RESUME_REQUESTED_AT),
+            suspend_requested_at=_moment(meta, names.ANNOTATION_SUSPEND_REQUESTED_AT),
         )
+
+
+def _moment(meta: dict[str, Any], annotation: str) -> datetime | None:
+    """Return the time in an annotation; None when there is none that can be read."""
+    text = (meta.get("annotations") or {}).get(annotation)
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,14 @@ class StatementRecord:
     statistics: Statistics | None = None
     steps: tuple[StepTime, ...] = ()
 
+    def on_warehouse(self, name: str, resource: str) -> "StatementRecord":
+        """Return it bound to a warehouse."""
+        return replace(self, warehouse=name, warehouse_resource=resource)
+
+    def answered(self, started_at: datetime, now: datetime) -> "StatementRecord":
+        """Return it as answered by the services themselves."""
+        return self._become(StatementState.SUCCEEDED, started_at=started_at, ended_at=now)
+
     def running(self, cluster: str, now: datetime) -> "StatementRecord":
         """Return it as started on a cluster."""
         return self._become(StatementState.RUNNING, cluster=cluster, started_at=now, attempts=self.attempts + 1)

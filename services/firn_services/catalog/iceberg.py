@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
+from firn_model.messages import DataFile
+from firn_model.statements import StatementError
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
@@ -30,8 +32,6 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.table import Table
 
-from firn_model.messages import DataFile
-from firn_model.statements import StatementError
 from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
 from firn_services.config import Settings
 from firn_services.errors import ConflictError, NotFoundError, StatementFailedError
@@ -155,7 +155,9 @@ class IcebergCatalog:
         _check_name(name.schema)
         with self._changing():
             if name.database not in self._databases:
-                raise NotFoundError(f"database {name.database} does not exist; CREATE DATABASE {name.database} makes it")
+                raise NotFoundError(
+                    f"database {name.database} does not exist; CREATE DATABASE {name.database} makes it"
+                )
             try:
                 self._catalog.create_namespace(_namespace(name))
             except NamespaceAlreadyExistsError as error:
@@ -197,7 +199,8 @@ class IcebergCatalog:
 
     def _commit_files(self, name: TableName, schema: pa.Schema, files: list[str]) -> None:
         """Create the table and add its files; a failure leaves no table. (A create-and-add transaction takes no
-        namespace of two levels.)"""
+        namespace of two levels.)
+        """
         table = self._catalog.create_table(_identifier(name), schema, properties=PROPERTIES)
         done = False
         try:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
-
 from firn_model.messages import DataFile
 
 

@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-from kubernetes.aio import client, config
-
 from firn_model import names
+from kubernetes.aio import client, config
 
 Raw = dict[str, Any]
 JSON = "application/json"

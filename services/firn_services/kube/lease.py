@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 
 import structlog
-
 from firn_model import names
+
 from firn_services.kube.api import LEASES, KubeApi, KubeError, Raw
 from firn_services.kube.warehouses import stamp
 

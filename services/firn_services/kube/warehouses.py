@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from firn_model import names
 from firn_model.warehouses import WarehouseLoad
+
 from firn_services.decide.load import Load
 from firn_services.errors import ConflictError, MalformedError, NotFoundError, ServicesError, UnavailableError
 from firn_services.kube.api import WAREHOUSES, KubeApi, KubeError, Raw

@@ -5,8 +5,8 @@ import re
 
 import pyarrow as pa
 from datafusion import SessionConfig, SessionContext
-
 from firn_model.statements import StatementError
+
 from firn_services.catalog.names import CatalogTable
 from firn_services.errors import StatementFailedError
 from firn_services.sql.position import Position, of_word

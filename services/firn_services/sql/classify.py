@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pyarrow as pa
+from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_model.statements import StatementError
 from firn_services.catalog.names import SchemaName
 from firn_services.errors import StatementFailedError
 from firn_services.sql import warehouse_options

@@ -9,10 +9,10 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from sqlglot import exp
-
 from firn_model.messages import DataFile, TableSnapshot
 from firn_model.statements import StatementError
+from sqlglot import exp
+
 from firn_services.catalog.names import CatalogReader, CatalogTable
 from firn_services.errors import StatementFailedError
 from firn_services.sql.check import check

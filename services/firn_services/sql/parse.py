@@ -4,10 +4,10 @@ import logging
 import re
 
 import sqlglot
+from firn_model.statements import StatementError
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
-from firn_model.statements import StatementError
 from firn_services.errors import StatementFailedError
 from firn_services.sql.position import of_offset
 

@@ -9,9 +9,9 @@ import difflib
 import re
 from dataclasses import dataclass
 
+from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_model.statements import StatementError
 from firn_services.catalog.names import CatalogReader, CatalogTable, NoSuchTableError, TableName
 from firn_services.errors import StatementFailedError
 from firn_services.sql.position import of_identifier

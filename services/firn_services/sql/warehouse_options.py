@@ -5,11 +5,11 @@ Source: snowflake-surface.md, the row CREATE/ALTER WAREHOUSE.
 
 import re
 
+from firn_model.sizes import WarehouseSize
+from firn_model.statements import StatementError
 from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.tokens import Token, TokenType
 
-from firn_model.sizes import WarehouseSize
-from firn_model.statements import StatementError
 from firn_services.errors import StatementFailedError
 from firn_services.sql.commands import Command, ResumeWarehouse, SetWarehouse, SuspendWarehouse
 from firn_services.sql.position import of_offset
@@ -125,9 +125,7 @@ class _Words:
 
     def refuse(self, token: Token, wanted: str) -> None:
         place = of_offset(self._text, token.start)
-        message = (
-            f"syntax error at line {place.line}, column {place.column} near '{token.text}': {wanted} belongs here"
-        )
+        message = f"syntax error at line {place.line}, column {place.column} near '{token.text}': {wanted} belongs here"
         raise StatementFailedError(StatementError.SYNTAX, message, line=place.line, column=place.column)
 
     def name(self) -> str:

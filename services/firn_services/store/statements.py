@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
-
 from firn_model.api import ErrorDetail, StepTime
 from firn_model.messages import Statistics
 from firn_model.statements import StatementState
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.store.tables import results, statements
 from firn_services.store.writer import Writer

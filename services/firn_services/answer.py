@@ -1,0 +1,217 @@
+"""Answering commands in the services: SHOW, DESCRIBE, CREATE, DROP, USE, ALTER WAREHOUSE."""
+
+import asyncio
+import fnmatch
+from datetime import datetime
+
+import pyarrow as pa
+from firn_model.statements import StatementError
+
+from firn_services.account import Account
+from firn_services.catalog.iceberg import IcebergCatalog
+from firn_services.catalog.names import NoSuchTableError, SchemaName, TableName
+from firn_services.errors import StatementFailedError
+from firn_services.sql.commands import (
+    Command,
+    CreateDatabase,
+    CreateSchema,
+    CreateTable,
+    CreateWarehouseCommand,
+    DescribeTable,
+    Drop,
+    DropWarehouse,
+    ObjectKind,
+    ResumeWarehouse,
+    SetWarehouse,
+    Show,
+    SuspendWarehouse,
+    Use,
+)
+from firn_services.sql.compile import Explain
+from firn_services.warehouse_admin import WarehouseAdmin
+from firn_services.warehouse_view import view
+
+DONE = "Statement executed successfully."
+
+
+def status(text: str) -> pa.Table:
+    """Return the one row that says how a command went."""
+    return pa.table({"status": [text]})
+
+
+class Answerer:
+    """Runs commands. Each returns a small table."""
+
+    def __init__(self, catalog: IcebergCatalog, account: Account, admin: WarehouseAdmin) -> None:
+        self._catalog = catalog
+        self._account = account
+        self._admin = admin
+
+    async def answer(self, command: Command | Explain) -> pa.Table:
+        """Return a command's result. Raises ServicesError."""
+        match command:
+            case Explain():
+                return pa.table({"plan": list(command.lines)})
+            case Show(kind=ObjectKind.WAREHOUSE):
+                return self._show_warehouses(command)
+            case Use(kind=ObjectKind.WAREHOUSE):
+                self._account.find(command.name)
+                return status(DONE)
+            case CreateWarehouseCommand() | SetWarehouse() | SuspendWarehouse() | ResumeWarehouse() | DropWarehouse():
+                return status(await self._warehouse(command))
+            case _:
+                return await asyncio.to_thread(self._in_catalog, command)
+
+    async def _warehouse(
+        self, command: CreateWarehouseCommand | SetWarehouse | SuspendWarehouse | ResumeWarehouse | DropWarehouse
+    ) -> str:
+        if isinstance(command, CreateWarehouseCommand):
+            _, new = await self._admin.create(command.name, command.spec, if_not_exists=command.if_not_exists)
+            return f"Warehouse {command.name} {'successfully created' if new else 'already exists'}."
+        try:
+            self._account.find(command.name)
+        except StatementFailedError:
+            if command.if_exists:
+                return DONE
+            raise
+        match command:
+            case SetWarehouse():
+                await self._admin.set(command.name, command.spec)
+            case SuspendWarehouse():
+                await self._admin.suspend(command.name)
+            case ResumeWarehouse():
+                await self._admin.resume(command.name, if_suspended=command.if_suspended)
+            case DropWarehouse():
+                await self._admin.drop(command.name)
+                return f"{command.name} successfully dropped."
+        return DONE
+
+    def _in_catalog(self, command: Command) -> pa.Table:
+        match command:
+            case Show():
+                return self._show(command)
+            case DescribeTable():
+                return self._describe(command)
+            case Use():
+                return self._use(command)
+            case Drop():
+                return self._drop(command)
+            case _:
+                return status(self._create(command))
+
+    def _create(self, command: Command) -> str:
+        match command:
+            case CreateDatabase():
+                self._catalog.create_database(command.name, if_not_exists=command.if_not_exists)
+                return f"Database {command.name} successfully created."
+            case CreateSchema():
+                self._catalog.create_schema(command.schema, if_not_exists=command.if_not_exists)
+                return f"Schema {command.schema.schema} successfully created."
+            case CreateTable():
+                new = self._catalog.create_table(
+                    command.table, command.columns, if_not_exists=command.if_not_exists, replace=command.replace
+                )
+                return f"Table {command.table.name} {'successfully created' if new else 'already exists'}."
+            case _:
+                raise StatementFailedError(StatementError.UNSUPPORTED, f"{type(command).__name__} is not supported")
+
+    def _drop(self, command: Drop) -> pa.Table:
+        match command.kind:
+            case ObjectKind.TABLE:
+                table = TableName(command.database, command.schema, command.table)
+                dropped, name = self._catalog.drop_table(table, if_exists=command.if_exists), table.name
+            case ObjectKind.SCHEMA:
+                schema = SchemaName(command.database, command.schema)
+                dropped, name = self._catalog.drop_schema(schema, if_exists=command.if_exists), schema.schema
+            case _:
+                dropped = self._catalog.drop_database(command.database, if_exists=command.if_exists)
+                name = command.database
+        return status(f"{name} successfully dropped." if dropped else DONE)
+
+    def _use(self, command: Use) -> pa.Table:
+        if command.kind is ObjectKind.DATABASE:
+            known = command.name in self._catalog.databases()
+        else:
+            known = SchemaName(command.database or "", command.name) in self._catalog.schemas()
+        if not known:
+            raise StatementFailedError(
+                StatementError.UNKNOWN_TABLE, f"{command.kind.value.lower()} {command.name} does not exist"
+            )
+        return status(DONE)
+
+    def _describe(self, command: DescribeTable) -> pa.Table:
+        try:
+            table = self._catalog.load(command.table)
+        except NoSuchTableError as error:
+            message = f"table {command.table} does not exist; SHOW TABLES lists what there is"
+            raise StatementFailedError(StatementError.UNKNOWN_TABLE, message) from error
+        fields = list(table.schema)
+        return pa.table(
+            {
+                "name": [f.name.upper() if f.name.islower() else f.name for f in fields],
+                "type": [str(f.type) for f in fields],
+                "null?": ["Y" if f.nullable else "N" for f in fields],
+            }
+        )
+
+    def _show(self, command: Show) -> pa.Table:
+        if command.kind is ObjectKind.DATABASE:
+            return pa.table({"name": pa.array(_like(command.like, self._catalog.databases()), pa.string())})
+        if command.kind is ObjectKind.SCHEMA:
+            schemas = [s for s in self._catalog.schemas(command.database) if _matches(command.like, s.schema)]
+            return pa.table(
+                {
+                    "name": pa.array([s.schema for s in schemas], pa.string()),
+                    "database_name": pa.array([s.database for s in schemas], pa.string()),
+                }
+            )
+        names = [t for t in self._catalog.tables(command.database, command.schema) if _matches(command.like, t.name)]
+        tables = [self._catalog.load(name) for name in names]
+        return pa.table(
+            {
+                "name": pa.array([t.name.name for t in tables], pa.string()),
+                "database_name": pa.array([t.name.database for t in tables], pa.string()),
+                "schema_name": pa.array([t.name.schema for t in tables], pa.string()),
+                "kind": pa.array(["TABLE"] * len(tables), pa.string()),
+                "rows": pa.array([t.rows for t in tables], pa.int64()),
+                "bytes": pa.array([t.size_bytes for t in tables], pa.int64()),
+            }
+        )
+
+    def _show_warehouses(self, command: Show) -> pa.Table:
+        """Source: snowflake-surface.md, the columns of SHOW WAREHOUSES in their order, as far as there is one."""
+        rows = [view(self._account, w) for w in self._account.warehouses() if _matches(command.like, w.name)]
+        return pa.table(
+            {
+                "name": pa.array([r.name for r in rows], pa.string()),
+                "state": pa.array([r.state.upper() for r in rows], pa.string()),
+                "type": pa.array([r.type for r in rows], pa.string()),
+                "size": pa.array([r.size for r in rows], pa.string()),
+                "min_cluster_count": pa.array([r.min_cluster_count for r in rows], pa.int64()),
+                "max_cluster_count": pa.array([r.max_cluster_count for r in rows], pa.int64()),
+                "started_clusters": pa.array([r.started_clusters for r in rows], pa.int64()),
+                "running": pa.array([r.running for r in rows], pa.int64()),
+                "queued": pa.array([r.queued for r in rows], pa.int64()),
+                "auto_suspend": pa.array([r.auto_suspend_seconds for r in rows], pa.int64()),
+                "auto_resume": pa.array([r.auto_resume for r in rows], pa.bool_()),
+                "created_on": _times([r.created_at for r in rows]),
+                "resumed_on": _times([r.resumed_at for r in rows]),
+                "comment": pa.array([r.comment for r in rows], pa.string()),
+            }
+        )
+
+
+def _times(values: list[datetime | None]) -> pa.Array:
+    return pa.array(values, pa.timestamp("us", tz="UTC"))
+
+
+def _like(pattern: str | None, names: list[str]) -> list[str]:
+    return [name for name in names if _matches(pattern, name)]
+
+
+def _matches(pattern: str | None, name: str) -> bool:
+    """Return whether a name fits a LIKE pattern, ignoring case as SHOW does."""
+    if pattern is None:
+        return True
+    glob = pattern.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]").replace("%", "*").replace("_", "?")
+    return fnmatch.fnmatchcase(name.upper(), glob.upper())

@@ -1,0 +1,91 @@
+"""One attempt at a statement on a head: dispatch, gather, and how it came out."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+from firn_model.frames import Frame, FrameType
+from firn_model.messages import Failure, Finish, RefusalReason, Statistics
+from pydantic import ValidationError
+
+from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError, HeadRefusedError
+from firn_services.errors import StatementFailedError
+from firn_services.objects import ObjectStore, failure
+from firn_services.record import ResultRecord
+from firn_services.results import ResultGatherer
+from firn_services.ticket import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The result is safe."""
+
+    result: ResultRecord
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The statement itself failed."""
+
+    error: StatementFailedError
+    statistics: Statistics | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Through no fault of the statement: it runs again in its place. `refused`: the head did not start it."""
+
+    message: str
+    refused: RefusalReason | None = None
+
+
+Outcome = Succeeded | Failed | Lost
+
+
+class Runner:
+    """Runs attempts."""
+
+    def __init__(self, dispatcher: Dispatcher, store: ObjectStore, keep_for: timedelta) -> None:
+        self._dispatcher = dispatcher
+        self._store = store
+        self._keep_for = keep_for
+
+    async def run(self, ticket: Ticket, head: Head, attempt: Attempt) -> Outcome:
+        """Run one attempt to its end. A cancelled call leaves no result behind."""
+        gatherer = ResultGatherer(self._store, attempt.statement_id)
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._gather(ticket, head, attempt, gatherer)
+        except HeadRefusedError as refusal:
+            outcome = Lost(str(refusal), refusal.reason)
+        except HeadLostError as loss:
+            outcome = Lost(str(loss))
+        except (OSError, pa.ArrowException) as error:
+            outcome = Failed(failure(error, "the result cannot be spooled"))
+        finally:
+            if not isinstance(outcome, Succeeded):
+                await gatherer.abandon()
+        return outcome
+
+    async def _gather(self, ticket: Ticket, head: Head, attempt: Attempt, gatherer: ResultGatherer) -> Outcome:
+        async for frame in self._dispatcher.run(head, attempt, ticket.query):
+            if frame.type is FrameType.ARROW:
+                ticket.step("first_batch", datetime.now(UTC))
+                await gatherer.feed(frame.payload)
+            else:
+                return await self._last(frame, gatherer)
+        return Lost("the head's answer ended before its last frame")
+
+    async def _last(self, frame: Frame, gatherer: ResultGatherer) -> Outcome:
+        try:
+            if frame.type is FrameType.FINISH:
+                statistics = Finish.model_validate_json(frame.payload).statistics
+                result = await gatherer.finish(statistics.rows_produced, datetime.now(UTC) + self._keep_for)
+                return Succeeded(result, statistics)
+            answer = Failure.model_validate_json(frame.payload)
+        except ValidationError as error:
+            return Lost(f"the head's last frame cannot be read: {error}")
+        if answer.retryable:
+            return Lost(answer.message)
+        return Failed(StatementFailedError(answer.error, answer.message), answer.statistics)

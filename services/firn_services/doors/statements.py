@@ -1,0 +1,98 @@
+"""POST and GET /statements."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from firn_model.api import StatementList, SubmitRequest
+from firn_model.statements import StatementState
+from pydantic import BaseModel, ValidationError
+
+from firn_services.doors.access import Caller, ServicesOf
+from firn_services.errors import MalformedError
+from firn_services.record import ResultRecord
+from firn_services.results import chunks
+from firn_services.services import Services
+
+router = APIRouter()
+ARROW = "application/vnd.apache.arrow.stream"
+JSON = "application/json"
+
+
+def as_json(message: BaseModel) -> Response:
+    """Return a message of ours as it is, without validating it once more."""
+    return Response(message.model_dump_json(warnings=False), media_type=JSON)
+
+
+@router.post("/statements")
+async def submit(request: Request, services: ServicesOf, user: Caller) -> Response:
+    """Run one statement."""
+    try:
+        wanted = SubmitRequest.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise MalformedError(_first_problem(error)) from error
+    return as_json(await services.statements.submit(wanted, user))
+
+
+@router.get("/statements")
+async def newest(
+    services: ServicesOf,
+    user: Caller,
+    warehouse: str | None = None,
+    state: StatementState | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """List statements, newest first."""
+    del user
+    replies = await services.statements.newest(warehouse, state, limit)
+    return as_json(StatementList.model_construct(statements=tuple(replies)))
+
+
+@router.get("/statements/{statement_id}")
+async def get(
+    statement_id: str,
+    services: ServicesOf,
+    user: Caller,
+    wait_seconds: Annotated[float, Query(ge=0, le=60)] = 0,
+) -> Response:
+    """Return a statement, when it is final or after the wait."""
+    del user
+    return as_json(await services.statements.get(statement_id, wait_seconds))
+
+
+@router.post("/statements/{statement_id}/cancel")
+async def cancel(statement_id: str, services: ServicesOf, user: Caller) -> Response:
+    """Cancel a statement."""
+    del user
+    return as_json(await services.statements.cancel(statement_id))
+
+
+@router.get("/statements/{statement_id}/result")
+async def result(
+    statement_id: str,
+    services: ServicesOf,
+    user: Caller,
+    format: Literal["json", "arrow"] = "json",  # noqa: A002  the name on the wire
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
+) -> Response:
+    """Return a result as JSON rows or as an Arrow IPC stream."""
+    del user
+    where = await services.statements.result(statement_id)
+    if format == "arrow":
+        return StreamingResponse(_stream(services, where), media_type=ARROW)
+    return as_json(await asyncio.to_thread(services.statements.page, where, offset, limit))
+
+
+async def _stream(services: Services, where: ResultRecord) -> AsyncIterator[bytes]:
+    parts = chunks(services.objects, where)
+    while (part := await asyncio.to_thread(next, parts, None)) is not None:
+        yield part
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -1,0 +1,56 @@
+"""`firn-services`: the cloud services of one account."""
+
+import logging
+
+import structlog
+import uvicorn
+import uvloop
+
+from firn_services.config import Settings
+from firn_services.doors.app import make_app
+from firn_services.kube.api import KubeApi
+from firn_services.services import Services
+
+SHUTDOWN_SECONDS = 10
+
+
+def main() -> None:
+    """Serve until a signal ends it; what runs or waits then goes on at the next start."""
+    settings = Settings()
+    configure_logs(settings.log_level)
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Serve one account."""
+    api = await KubeApi.connect(settings.namespace)
+    app = make_app(Services.assemble(settings, api))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="none",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_keep_alive=75,
+        )
+    )
+    await server.serve()
+
+
+def configure_logs(level: str) -> None:
+    """Log JSON lines."""
+    logging.basicConfig(level=logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+    )

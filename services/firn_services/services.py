@@ -1,0 +1,158 @@
+"""All parts of the services, put together; started and stopped in the right order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+from firn_model.signing import load_private_key
+
+from firn_services.account import Account
+from firn_services.answer import Answerer
+from firn_services.attempt import Runner
+from firn_services.catalog.iceberg import IcebergCatalog
+from firn_services.catalog.names import SchemaName
+from firn_services.config import Settings
+from firn_services.dispatcher import Dispatcher
+from firn_services.errors import ServicesError
+from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
+from firn_services.kube.lease import ServicesLease
+from firn_services.kube.warehouses import WarehouseWriter
+from firn_services.kube.watch import Follower
+from firn_services.login import Logins
+from firn_services.objects import ObjectStore
+from firn_services.sql.compile import Compiler
+from firn_services.sql.resolve import Defaults
+from firn_services.statements import Limits, Statements
+from firn_services.store.database import open_database
+from firn_services.store.logins import LoginStore
+from firn_services.store.statements import StatementStore
+from firn_services.store.writer import Writer
+from firn_services.warehouse_admin import WarehouseAdmin
+from firn_services.warehouse_queue import NodeCapacity, Parts
+
+log = structlog.get_logger()
+EXPIRE_EVERY_SECONDS = 600
+RETRY_SECONDS = 1.0
+
+
+@dataclass
+class Services:
+    """The services of one account. Everything blocking happens in threads."""
+
+    settings: Settings
+    api: KubeApi
+    writer: Writer
+    logins: Logins
+    catalog: IcebergCatalog
+    objects: ObjectStore
+    account: Account
+    admin: WarehouseAdmin
+    statements: Statements
+    compiler: Compiler
+    dispatcher: Dispatcher
+    lease: ServicesLease
+    warehouses: Follower
+    clusters: Follower
+    _missing: set[str] = field(default_factory=lambda: {"store", "catalog", "recovery"})
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @classmethod
+    def assemble(cls, settings: Settings, api: KubeApi) -> "Services":
+        """Put the parts together: opens the database (migrations run) and reads the signing key. Blocks."""
+        engine = open_database(settings.database_url)
+        writer = Writer(engine)
+        store = StatementStore(engine, writer)
+        objects = ObjectStore.connect(settings)
+        catalog = IcebergCatalog(settings)
+        dispatcher = Dispatcher(load_private_key(settings.signing_key_file.read_bytes()), settings.node_access)
+        keep_for = timedelta(hours=settings.result_hours)
+        capacity = NodeCapacity(settings.node_cpu, settings.node_memory_bytes)
+        parts = Parts(store, Runner(dispatcher, objects, keep_for), dispatcher, capacity, settings.max_attempts)
+        warehouse_writer = WarehouseWriter(api, settings.identity)
+        account = Account(parts, warehouse_writer)
+        admin = WarehouseAdmin(account, warehouse_writer)
+        compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
+        answerer = Answerer(catalog, account, admin)
+        limits = Limits(keep_for, settings.node_memory_bytes, settings.node_cpu)
+        return cls(
+            settings=settings,
+            api=api,
+            writer=writer,
+            logins=Logins(LoginStore(engine, writer), settings.token_lifetime),
+            catalog=catalog,
+            objects=objects,
+            account=account,
+            admin=admin,
+            statements=Statements(store, objects, compiler, account, answerer, limits),
+            compiler=compiler,
+            dispatcher=dispatcher,
+            lease=ServicesLease(api, settings.identity, settings.lease_seconds),
+            warehouses=Follower(api, WAREHOUSES, account.see_warehouse),
+            clusters=Follower(api, CLUSTERS, account.see_cluster),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run everything for as long as the context lasts."""
+        self.writer.start()
+        try:
+            await self.logins.open(self.settings.admin_user, self.settings.admin_password.get_secret_value())
+            self._missing.discard("store")
+            for work in (self.lease.run(), self.warehouses.run(), self.clusters.run(), self._open(), self._expire()):
+                self._spawn(work)
+            yield
+        finally:
+            await self._stop()
+
+    async def _open(self) -> None:
+        """Open the catalog, then take unfinished statements up again, once the watches have told what there is."""
+        default = SchemaName(self.settings.default_database, self.settings.default_schema)
+        while "catalog" in self._missing:
+            try:
+                await asyncio.to_thread(self.objects.ensure_bucket)
+                await asyncio.to_thread(self.catalog.open, default)
+                self._missing.discard("catalog")
+            except (OSError, ServicesError) as error:
+                log.warning("object store not ready", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.to_thread(self.compiler.compile, "SELECT 1", self.compiler.defaults(None, None))
+        await self.warehouses.synced.wait()
+        await self.clusters.synced.wait()
+        await self.statements.recover()
+        self._missing.discard("recovery")
+        log.info("services ready")
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_SECONDS)
+            await self.statements.expire_results()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.account.close()
+        await self.statements.close()
+        await self.dispatcher.close()
+        await self.api.close()
+        await asyncio.to_thread(self.writer.close)
+        await asyncio.to_thread(self.catalog.close)
+
+    def missing(self) -> list[str]:
+        """Return what is not up yet."""
+        watches = (("warehouses' watch", self.warehouses), ("clusters' watch", self.clusters))
+        return sorted(self._missing) + [name for name, follower in watches if not follower.synced.is_set()]
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task ended", error=repr(error))
+            self._missing.add("a background task")

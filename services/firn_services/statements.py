@@ -1,0 +1,308 @@
+"""The life of statements: submit, wait, read, cancel; and taking them up again after a restart."""
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import structlog
+from firn_model.api import INLINE_ROWS, ErrorDetail, ResultPage, StatementReply, SubmitRequest
+from firn_model.statements import StatementError, StatementState
+
+from firn_services import metrics
+from firn_services.account import Account
+from firn_services.answer import Answerer
+from firn_services.decide.schedule import Need
+from firn_services.errors import (
+    ConflictError,
+    NotFoundError,
+    ServicesError,
+    StatementFailedError,
+    UnavailableError,
+)
+from firn_services.objects import ObjectStore, translated
+from firn_services.record import ResultRecord, StatementRecord
+from firn_services.results import inline_result, page
+from firn_services.sql.commands import Command
+from firn_services.sql.compile import Compiled, Compiler, Explain, Query
+from firn_services.store.statements import DuplicateRequestError, StatementStore
+from firn_services.ticket import Ticket
+
+log = structlog.get_logger()
+_AS_STATEMENT_ERROR = {
+    "conflict": StatementError.ALREADY_EXISTS,
+    "not_found": StatementError.UNKNOWN_TABLE,
+    "malformed": StatementError.UNSUPPORTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of statements."""
+
+    keep_results_for: timedelta
+    memory_bytes: int
+    cores: int
+
+
+class Statements:
+    """Every statement of the account."""
+
+    def __init__(
+        self,
+        store: StatementStore,
+        objects: ObjectStore,
+        compiler: Compiler,
+        account: Account,
+        answerer: Answerer,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._objects = objects
+        self._compiler = compiler
+        self._account = account
+        self._answerer = answerer
+        self._limits = limits
+        self._tickets: dict[str, Ticket] = {}
+        self._followers: set[asyncio.Task[None]] = set()
+        self._submitting: dict[tuple[str, str], asyncio.Lock] = {}
+        self._place = 0
+
+    async def recover(self) -> None:
+        """Put every unfinished statement back into its place: what ran is run again."""
+        self._place = await asyncio.to_thread(self._store.last_place)
+        for record in await asyncio.to_thread(self._store.unfinished):
+            if record.state is StatementState.RUNNING:
+                record = record.requeued()
+            try:
+                await self._take_up(record)
+            except StatementFailedError as error:
+                await self._store.finish(record.failed(error.detail(), datetime.now(UTC)), None)
+
+    async def _take_up(self, record: StatementRecord) -> None:
+        compiled = await asyncio.to_thread(
+            self._compiler.compile, record.sql, self._compiler.defaults(record.database, record.schema)
+        )
+        if not isinstance(compiled, Query) or record.warehouse_resource is None:
+            raise StatementFailedError(StatementError.INTERNAL, "the services stopped while they ran it; run it again")
+        self._enqueue(record, compiled)
+
+    async def submit(self, request: SubmitRequest, user: str) -> StatementReply:
+        """Take a statement, durably, and return it when it is final or after the wait. Raises ServicesError."""
+        if request.request_id is None:
+            return await self._submit(request, user)
+        key = (user, request.request_id)
+        lock = self._submitting.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                known = await asyncio.to_thread(self._store.by_request, user, request.request_id)
+                if known is None:
+                    statement = await self._accept(request, user)
+                else:
+                    if known.sql != request.sql:
+                        raise ConflictError(f"request id {request.request_id} was used for another statement")
+                    statement = known.id
+        finally:
+            if not lock.locked():
+                self._submitting.pop(key, None)
+        return await self._reply_after(statement, request.wait_seconds)
+
+    async def _submit(self, request: SubmitRequest, user: str) -> StatementReply:
+        return await self._reply_after(await self._accept(request, user), request.wait_seconds)
+
+    async def _accept(self, request: SubmitRequest, user: str) -> str:
+        """Compile, make it durable, and queue it or answer it. Return its id."""
+        record = self._new_record(request, user)
+        try:
+            compiled = await self._compile(record)
+            if not isinstance(compiled, Query):
+                return await self._answer(record, compiled)
+            record = self._for_warehouse(record, request.warehouse)
+        except ServicesError as error:
+            return await self._accept_failed(record, error)
+        record = record.step("accepted", datetime.now(UTC))
+        await self._accept_durably(record, None)
+        self._enqueue(record, compiled)
+        return record.id
+
+    def _new_record(self, request: SubmitRequest, user: str) -> StatementRecord:
+        self._place += 1
+        return StatementRecord(
+            id=str(uuid.uuid4()),
+            place=self._place,
+            user=user,
+            sql=request.sql,
+            state=StatementState.QUEUED,
+            submitted_at=datetime.now(UTC),
+            request_id=request.request_id,
+            warehouse=request.warehouse,
+            database=request.database,
+            schema=request.schema_name,
+            statement_timeout_seconds=request.statement_timeout_seconds,
+            queued_timeout_seconds=request.statement_queued_timeout_seconds,
+        )
+
+    async def _compile(self, record: StatementRecord) -> Compiled:
+        defaults = self._compiler.defaults(record.database, record.schema)
+        started = time.perf_counter()
+        compiled = self._compiler.cached(record.sql, defaults)
+        if compiled is None:
+            compiled = await asyncio.to_thread(self._compiler.compile, record.sql, defaults)
+        metrics.COMPILE_SECONDS.observe(time.perf_counter() - started)
+        return compiled
+
+    def _for_warehouse(self, record: StatementRecord, name: str | None) -> StatementRecord:
+        """Return the record bound to its warehouse. Raises StatementFailedError when none can run it."""
+        if name is None:
+            raise StatementFailedError(
+                StatementError.UNKNOWN_WAREHOUSE, "this statement needs a warehouse: name one, or USE WAREHOUSE first"
+            )
+        warehouse = self._account.find(name)
+        if (error := self._account.queue(warehouse.resource).refusal()) is not None:
+            raise error
+        return record.on_warehouse(warehouse.name, warehouse.resource)
+
+    async def _answer(self, record: StatementRecord, command: Command | Explain) -> str:
+        started = datetime.now(UTC)
+        table = await self._answerer.answer(command)
+        now = datetime.now(UTC)
+        result = inline_result(record.id, table, now + self._limits.keep_results_for)
+        await self._accept_durably(record.answered(started, now), result)
+        return record.id
+
+    async def _accept_failed(self, record: StatementRecord, error: ServicesError) -> str:
+        detail = error.detail()
+        if error.code in _AS_STATEMENT_ERROR:
+            detail = detail.model_copy(update={"error": _AS_STATEMENT_ERROR[error.code].value})
+        await self._accept_durably(record.failed(detail, datetime.now(UTC)), None)
+        return record.id
+
+    async def _accept_durably(self, record: StatementRecord, result: ResultRecord | None) -> None:
+        try:
+            await self._store.accept(record, result)
+        except DuplicateRequestError as error:
+            raise ConflictError(f"request id {record.request_id} is in use") from error
+
+    def _enqueue(self, record: StatementRecord, query: Query) -> None:
+        need = Need(memory_bytes=min(query.scan_bytes, self._limits.memory_bytes // 8), cores=self._limits.cores)
+        ticket = Ticket(record, query, need)
+        self._tickets[record.id] = ticket
+        follower = asyncio.create_task(self._forget_when_done(ticket))
+        self._followers.add(follower)
+        follower.add_done_callback(self._followers.discard)
+        self._account.queue(record.warehouse_resource or "").add(ticket)
+
+    async def _forget_when_done(self, ticket: Ticket) -> None:
+        await ticket.done.wait()
+        self._tickets.pop(ticket.record.id, None)
+
+    async def get(self, statement_id: str, wait_seconds: float) -> StatementReply:
+        """Return a statement when it is final or after the wait. Raises NotFoundError."""
+        return await self._reply_after(statement_id, wait_seconds)
+
+    async def _reply_after(self, statement_id: str, wait_seconds: float) -> StatementReply:
+        ticket = self._tickets.get(statement_id)
+        if ticket is None:
+            return await self._stored_reply(statement_id)
+        if wait_seconds > 0 and not ticket.done.is_set():
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await ticket.done.wait()
+            except TimeoutError:
+                return self._reply(ticket.record, None)
+        if not ticket.done.is_set():
+            return self._reply(ticket.record, None)
+        return self._reply(ticket.record, await self._first_page(ticket.result))
+
+    async def _stored_reply(self, statement_id: str) -> StatementReply:
+        record = await self.record(statement_id)
+        result = await asyncio.to_thread(self._store.result, statement_id)
+        return self._reply(record, await self._first_page(result))
+
+    async def _first_page(self, result: ResultRecord | None) -> ResultPage | None:
+        if result is None:
+            return None
+        if result.inline is not None:
+            return page(self._objects, result, 0, INLINE_ROWS)
+        try:
+            return await asyncio.to_thread(self.page, result, 0, INLINE_ROWS)
+        except StatementFailedError as error:
+            log.warning("first rows not read", statement=result.statement_id, error=error.message)
+            return None
+
+    def page(self, result: ResultRecord, offset: int, limit: int) -> ResultPage:
+        """Return rows of a result. Blocks. Raises StatementFailedError when the object store does not give them."""
+        return translated("the result", lambda: page(self._objects, result, offset, limit))
+
+    def _reply(self, record: StatementRecord, rows: ResultPage | None) -> StatementReply:
+        reply = record.reply()
+        if record.state is StatementState.QUEUED and record.warehouse_resource is not None:
+            words = self._account.queue(record.warehouse_resource).waiting_for(record.id)
+            return reply.model_copy(update={"waiting_for": words})
+        return reply.model_copy(update={"result": rows}) if rows is not None else reply
+
+    async def record(self, statement_id: str) -> StatementRecord:
+        """Return a statement's record. Raises NotFoundError."""
+        if (ticket := self._tickets.get(statement_id)) is not None:
+            return ticket.record
+        record = await asyncio.to_thread(self._store.read, statement_id)
+        if record is None:
+            raise NotFoundError(f"statement {statement_id} does not exist")
+        return record
+
+    async def result(self, statement_id: str) -> ResultRecord:
+        """Return where a statement's result is. Raises NotFoundError, ConflictError, StatementFailedError."""
+        record = await self.record(statement_id)
+        if not record.state.is_final:
+            raise ConflictError(f"statement {statement_id} is {record.state.value}: it has no result yet")
+        if record.detail is not None:
+            raise _failure(record.detail)
+        result = await asyncio.to_thread(self._store.result, statement_id)
+        if result is None:
+            raise NotFoundError(f"the result of statement {statement_id} has expired; run it again")
+        return result
+
+    async def newest(self, warehouse: str | None, state: StatementState | None, limit: int) -> list[StatementReply]:
+        """Return the newest statements first, without rows."""
+        records = await asyncio.to_thread(self._store.newest, warehouse, state, limit)
+        fresh = (self._tickets[r.id].record if r.id in self._tickets else r for r in records)
+        return [self._reply(record, None) for record in fresh]
+
+    async def cancel(self, statement_id: str) -> StatementReply:
+        """Cancel a statement and return it; one that is final stays as it is. Raises NotFoundError."""
+        ticket = self._tickets.get(statement_id)
+        if ticket is not None:
+            error = StatementFailedError(StatementError.CANCELLED, "the statement was cancelled")
+            self._account.queue(ticket.record.warehouse_resource or "").stop(statement_id, error)
+            try:
+                async with asyncio.timeout(10):
+                    await ticket.done.wait()
+            except TimeoutError as late:
+                raise UnavailableError(f"statement {statement_id} has not stopped yet; ask again") from late
+        return await self._reply_after(statement_id, 0)
+
+    async def expire_results(self) -> None:
+        """Delete the results whose time is over."""
+        expired = await asyncio.to_thread(self._store.expired_results, datetime.now(UTC))
+        for result in expired:
+            if result.key is not None:
+                try:
+                    await asyncio.to_thread(self._objects.delete, result.key)
+                except (OSError, pa.ArrowException) as error:
+                    log.warning("expired result not deleted", statement=result.statement_id, error=str(error))
+        if expired:
+            await self._store.forget_results(result.statement_id for result in expired)
+
+    async def close(self) -> None:
+        """Stop following. What waits stays in the store."""
+        for follower in self._followers:
+            follower.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+
+
+def _failure(detail: ErrorDetail) -> StatementFailedError:
+    known = {e.value for e in StatementError}
+    kind = StatementError(detail.error) if detail.error in known else StatementError.INTERNAL
+    return StatementFailedError(kind, detail.message, line=detail.line, column=detail.column)

@@ -1,0 +1,37 @@
+"""A statement that is under way in this process, and those who wait for it."""
+
+import asyncio
+from datetime import datetime
+
+from firn_model.api import ErrorDetail
+
+from firn_services.decide.schedule import Need
+from firn_services.errors import StatementFailedError
+from firn_services.record import ResultRecord, StatementRecord
+from firn_services.sql.compile import Query
+
+
+class Ticket:
+    """One unfinished statement: its record, what it compiled to, and the event of its end."""
+
+    def __init__(self, record: StatementRecord, query: Query, need: Need) -> None:
+        self.record = record
+        self.query = query
+        self.need = need
+        self.losses = 0
+        self.result: ResultRecord | None = None
+        self.done = asyncio.Event()
+        self.stop_with: ErrorDetail | None = None
+        """Set when somebody wants it stopped: how it then ends."""
+
+    def step(self, name: str, at: datetime) -> None:
+        """Note a step of its life, the first time it happens."""
+        if all(step.step != name for step in self.record.steps):
+            self.record = self.record.step(name, at)
+
+    def stop(self, error: StatementFailedError) -> bool:
+        """Note that it is to end with this error; return whether nobody asked before."""
+        if self.stop_with is not None:
+            return False
+        self.stop_with = error.detail()
+        return True

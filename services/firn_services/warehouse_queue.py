@@ -1,0 +1,396 @@
+"""The queue of one warehouse: observes, lets decide/schedule.py decide, and does what it says.
+
+Everything here runs on the event loop, so the state needs no lock. The store has each step before it is acknowledged.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from firn_model.messages import RefusalReason
+from firn_model.statements import StatementError, StatementState
+
+from firn_services import metrics
+from firn_services.attempt import Failed, Lost, Outcome, Runner, Succeeded
+from firn_services.decide import schedule as decide_schedule
+from firn_services.decide.admission import refusal
+from firn_services.decide.load import Load
+from firn_services.decide.schedule import (
+    Action,
+    Cluster,
+    ExpireQueued,
+    ExpireRunning,
+    Limits,
+    Need,
+    Observed,
+    Queued,
+    Running,
+    Start,
+    timeout_of,
+)
+from firn_services.dispatcher import Attempt, Dispatcher, Head
+from firn_services.errors import StatementFailedError
+from firn_services.observed import ObservedCluster, ObservedWarehouse
+from firn_services.reporter import LoadReporter
+from firn_services.store.statements import StatementStore
+from firn_services.ticket import Ticket
+
+log = structlog.get_logger()
+AVOID_AFTER_LOSS = timedelta(seconds=1)
+AVOID_WHILE_BUSY = timedelta(milliseconds=50)
+MAX_TIMEOUT_SECONDS = 604_800
+_FOR_GOOD = frozenset({RefusalReason.DRAINING, RefusalReason.WRONG_EPOCH, RefusalReason.WRONG_POD})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCapacity:
+    """What each node of a cluster has, as the pool shapes it."""
+
+    cores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every queue works with."""
+
+    store: StatementStore
+    runner: Runner
+    dispatcher: Dispatcher
+    capacity: NodeCapacity
+    max_attempts: int
+
+
+@dataclass(slots=True)
+class Run:
+    """A statement that runs, and where."""
+
+    ticket: Ticket
+    cluster: str
+    head: Head
+    need: Need
+    started_at: datetime
+    task: asyncio.Task[None] | None = None
+
+
+class WarehouseQueue:
+    """Statements of one warehouse that wait or run."""
+
+    def __init__(
+        self, parts: Parts, resource: str, reporter_for: Callable[[Callable[[Load, datetime], None]], LoadReporter]
+    ) -> None:
+        self.resource = resource
+        self.warehouse: ObservedWarehouse | None = None
+        self._parts = parts
+        self._clusters: dict[str, ObservedCluster] = {}
+        self._waiting: dict[str, Ticket] = {}
+        self._running: dict[str, Run] = {}
+        self._avoid: dict[tuple[str, str], datetime | None] = {}
+        self._idle_since: datetime | None = datetime.now(UTC)
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.reporter = reporter_for(self._edge_written)
+
+    # What happens from outside
+
+    def add(self, ticket: Ticket) -> None:
+        """Put a durable statement into its place."""
+        self._waiting[ticket.record.id] = ticket
+        self._idle_since = None
+        self.decide()
+
+    def see_warehouse(self, warehouse: ObservedWarehouse | None) -> None:
+        """Take the newest state of the warehouse; None when it is gone."""
+        is_new = warehouse is not None and (self.warehouse is None or self.warehouse.uid != warehouse.uid)
+        self.warehouse = warehouse
+        self.decide()
+        if is_new:
+            self.reporter.repeat()
+
+    def see_cluster(self, name: str, cluster: ObservedCluster | None) -> None:
+        """Take the newest state of one of its clusters; None when it is gone."""
+        if cluster is None:
+            self._clusters.pop(name, None)
+        else:
+            self._clusters[name] = cluster
+            if cluster.takes_statements:
+                self._note_endpoint(cluster)
+        self._give_up_lost_heads(name, cluster)
+        self.decide()
+
+    def stop(self, statement_id: str, error: StatementFailedError) -> bool:
+        """End a statement with an error; return whether it is here."""
+        if (ticket := self._waiting.pop(statement_id, None)) is not None:
+            ticket.stop(error)
+            self._spawn(self._end(ticket, error))
+            return True
+        if (run := self._running.get(statement_id)) is not None:
+            if not run.ticket.record.state.is_final and run.ticket.stop(error):
+                self._spawn(self._parts.dispatcher.cancel(run.head, statement_id))
+                if run.task is not None:
+                    run.task.cancel()
+            return True
+        return False
+
+    async def close(self) -> None:
+        """Stop everything; what runs or waits stays in the store and goes on at the next start."""
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [run.task for run in self._running.values() if run.task is not None]
+        for task in (*tasks, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, *self._tasks, return_exceptions=True)
+        await self.reporter.close()
+
+    @property
+    def is_serving(self) -> bool:
+        """Return whether a cluster takes statements."""
+        return any(c.takes_statements for c in self._clusters.values())
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Return how many statements wait and run."""
+        return len(self._waiting), len(self._running)
+
+    def refusal(self) -> StatementFailedError | None:
+        """Return why no statement can wait here; None when it can."""
+        warehouse = self.warehouse
+        if warehouse is None or warehouse.is_leaving:
+            message = f"warehouse {self._name} was dropped"
+            return StatementFailedError(StatementError.UNKNOWN_WAREHOUSE, message)
+        message_or_none = refusal(warehouse.facts(is_serving=self.is_serving))
+        if message_or_none is None:
+            return None
+        return StatementFailedError(StatementError.WAREHOUSE_SUSPENDED, message_or_none)
+
+    def waiting_for(self, statement_id: str) -> str | None:
+        """Return why a statement is still queued, in words."""
+        if statement_id not in self._waiting or self.warehouse is None:
+            return None
+        if self.is_serving:
+            return f"warehouse {self._name} runs as many statements as it may; this one waits for its turn"
+        return self.warehouse.holding_back() or f"warehouse {self._name} resumes"
+
+    # Deciding and doing
+
+    def decide(self) -> None:
+        """Do what the decision says, set the alarm for the next one, and report the load."""
+        now = datetime.now(UTC)
+        if self._waiting and (error := self.refusal()) is not None:
+            for statement_id in list(self._waiting):
+                self._spawn(self._end(self._waiting.pop(statement_id), error))
+        decision = decide_schedule.schedule(self._observed(now), self._limits(), now)
+        for action in decision.actions:
+            self._do(action, now)
+        self._wake_at(decision.wake_at, now)
+        self._report(now)
+
+    def _do(self, action: Action, now: datetime) -> None:
+        match action:
+            case Start():
+                self._start(action, now)
+            case ExpireQueued():
+                message = f"the statement waited in the queue of warehouse {self._name} for longer than its timeout"
+                self.stop(action.id, StatementFailedError(StatementError.QUEUED_TIMEOUT, message))
+            case ExpireRunning():
+                message = "the statement ran for longer than its timeout"
+                self.stop(action.id, StatementFailedError(StatementError.STATEMENT_TIMEOUT, message))
+
+    def _start(self, action: Start, now: datetime) -> None:
+        ticket = self._waiting.pop(action.id)
+        cluster = self._clusters[action.cluster]
+        ticket.record = ticket.record.running(cluster.name, now)
+        ticket.step("dispatched", now)
+        self._parts.store.save_soon(ticket.record)
+        run = Run(ticket, cluster.name, _head(cluster), action.need, now)
+        self._running[action.id] = run
+        run.task = asyncio.create_task(self._attempt(run))
+        metrics.QUEUED_SECONDS.observe((now - ticket.record.submitted_at).total_seconds())
+
+    async def _attempt(self, run: Run) -> None:
+        ticket = run.ticket
+        attempt = Attempt(
+            statement_id=ticket.record.id,
+            number=ticket.record.attempts,
+            memory_bytes=None,
+            cores=run.need.cores,
+            timeout_seconds=self._timeout(ticket).total_seconds(),
+        )
+        try:
+            outcome = await self._parts.runner.run(ticket, run.head, attempt)
+        except asyncio.CancelledError:
+            if ticket.stop_with is None:
+                raise  # the services stop: the next start runs it again
+            outcome = Lost("stopped")
+        await self._settle(run, outcome)
+
+    async def _settle(self, run: Run, outcome: Outcome) -> None:
+        """Take a run's outcome: an end, or back into its place."""
+        ticket, now = run.ticket, datetime.now(UTC)
+        if isinstance(outcome, Succeeded):
+            ticket.step("finished", now)
+            ticket.record = ticket.record.succeeded(outcome.statistics, now)
+            ticket.result = outcome.result
+        elif ticket.stop_with is not None:
+            ticket.record = ticket.record.failed(ticket.stop_with, now)
+        elif isinstance(outcome, Failed):
+            ticket.record = ticket.record.failed(outcome.error.detail(), now, outcome.statistics)
+        elif (error := self._lost(run, outcome, now)) is not None:
+            ticket.record = ticket.record.failed(error.detail(), now)
+        else:
+            self._requeue(run)
+            return
+        await self._finish(ticket)
+        self._running.pop(ticket.record.id, None)
+        self._rest(now)
+        self.decide()
+
+    def _lost(self, run: Run, outcome: Lost, now: datetime) -> StatementFailedError | None:
+        """Avoid that head for a while; return an error when the statement has been lost too often."""
+        log.info("attempt lost", statement=run.ticket.record.id, cluster=run.cluster, reason=outcome.message)
+        busy = outcome.refused in (RefusalReason.BUSY, RefusalReason.NOT_READY)
+        until = None if outcome.refused in _FOR_GOOD else now + (AVOID_WHILE_BUSY if busy else AVOID_AFTER_LOSS)
+        self._avoid[(run.head.epoch, run.head.pod_uid)] = until
+        if outcome.refused is None:
+            run.ticket.losses += 1
+        if run.ticket.losses < self._parts.max_attempts:
+            return None
+        message = f"the statement was lost {run.ticket.losses} times, last because {outcome.message}"
+        return StatementFailedError(StatementError.NODE_LOST, message)
+
+    def _requeue(self, run: Run) -> None:
+        ticket = run.ticket
+        ticket.record = ticket.record.requeued()
+        self._parts.store.save_soon(ticket.record)
+        self._running.pop(ticket.record.id, None)
+        self._waiting[ticket.record.id] = ticket
+        metrics.REQUEUED.inc()
+        self.decide()
+
+    async def _end(self, ticket: Ticket, error: StatementFailedError) -> None:
+        """End a statement that does not run."""
+        now = datetime.now(UTC)
+        ticket.record = ticket.record.failed(error.detail(), now)
+        await self._finish(ticket)
+        self._rest(now)
+        self.decide()
+
+    async def _finish(self, ticket: Ticket) -> None:
+        await self._parts.store.finish(ticket.record, ticket.result)
+        metrics.STATEMENTS.labels(ticket.record.state.value).inc()
+        ticket.done.set()
+
+    def _rest(self, now: datetime) -> None:
+        if not self._waiting and not self._running:
+            self._idle_since = now
+
+    # What the decision is made of
+
+    def _observed(self, now: datetime) -> Observed:
+        return Observed(
+            queued=tuple(self._queued(ticket) for ticket in self._waiting.values()),
+            running=tuple(
+                Running(i, run.cluster, run.started_at, run.need, self._timeout(run.ticket))
+                for i, run in self._running.items()
+            ),
+            clusters=tuple(self._usable_clusters(now)),
+        )
+
+    def _queued(self, ticket: Ticket) -> Queued:
+        record, spec = ticket.record, self.warehouse.spec if self.warehouse else None
+        bound = timeout_of(record.queued_timeout_seconds, spec.statement_queued_timeout_seconds if spec else 0)
+        return Queued(record.id, record.place, record.submitted_at, ticket.need, bound)
+
+    def _usable_clusters(self, now: datetime) -> list[Cluster]:
+        capacity = self._parts.capacity
+        found = []
+        for cluster in self._clusters.values():
+            if not cluster.takes_statements:
+                continue
+            key = (cluster.epoch, cluster.status.head_uid or "")
+            if key in self._avoid:
+                until = self._avoid[key]
+                if until is None:
+                    continue
+                if now < until:
+                    self._wake_at(until, now)
+                    continue
+                del self._avoid[key]
+            found.append(Cluster(cluster.name, cluster.spec.index, capacity.cores, capacity.memory_bytes))
+        return found
+
+    def _limits(self) -> Limits:
+        return Limits(max_concurrency=self.warehouse.spec.max_concurrency_level) if self.warehouse else Limits()
+
+    def _timeout(self, ticket: Ticket) -> timedelta:
+        spec = self.warehouse.spec if self.warehouse else None
+        bound = timeout_of(ticket.record.statement_timeout_seconds, spec.statement_timeout_seconds if spec else 0)
+        return bound or timedelta(seconds=MAX_TIMEOUT_SECONDS)
+
+    @property
+    def _name(self) -> str:
+        return self.warehouse.name if self.warehouse else self.resource
+
+    # Small parts
+
+    def _wake_at(self, at: datetime | None, now: datetime) -> None:
+        """Set the alarm, unless an earlier one is set."""
+        if at is None:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max((at - now).total_seconds(), 0.0) + 0.001
+        if self._timer is not None and not self._timer.cancelled() and loop.time() < self._timer.when() <= when:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self.decide)
+
+    def _report(self, now: datetime) -> None:
+        if self.warehouse is None:
+            return
+        oldest = min((t.record.submitted_at for t in self._waiting.values()), default=None)
+        busy = bool(self._waiting or self._running)
+        idle_since = None if busy else (self._idle_since or now)
+        self.reporter.update(Load(len(self._waiting), len(self._running), oldest, idle_since))
+
+    def _edge_written(self, load: Load, at: datetime) -> None:
+        if load.queued:
+            for ticket in self._waiting.values():
+                ticket.step("edge_written", at)
+
+    def _note_endpoint(self, cluster: ObservedCluster) -> None:
+        """Note the operator's steps of a start, and that its endpoint is known, on those who waited for it."""
+        now = datetime.now(UTC)
+        for ticket in self._waiting.values():
+            for step in cluster.status.steps:
+                if step.at >= ticket.record.submitted_at:
+                    ticket.step(step.step, step.at)
+            ticket.step("endpoint_seen", now)
+
+    def _give_up_lost_heads(self, name: str, cluster: ObservedCluster | None) -> None:
+        """Stop attempts on a head that is no more: its pod is another now, or the cluster is gone."""
+        for run in list(self._running.values()):
+            is_over = run.ticket.record.state is not StatementState.RUNNING or run.ticket.stop_with is not None
+            if run.cluster != name or is_over or run.task is None:
+                continue
+            if cluster is None or cluster.epoch != run.head.epoch or cluster.status.head_uid != run.head.pod_uid:
+                run.task.cancel()
+                self._spawn(self._after_loss(run))
+
+    async def _after_loss(self, run: Run) -> None:
+        """Put a statement back once its attempt has let go."""
+        if run.task is not None:
+            await asyncio.gather(run.task, return_exceptions=True)
+        if run.ticket.record.state is StatementState.RUNNING and run.ticket.record.id in self._running:
+            await self._settle(run, Lost("its head is gone"))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _head(cluster: ObservedCluster) -> Head:
+    return Head(cluster.status.endpoint or "", cluster.status.head_uid or "", cluster.epoch)
