@@ -183,11 +183,13 @@ class RunningOperator:
     task: asyncio.Task[None] | None = None
     operator: Operator | None = None
 
-    async def start(self) -> None:
+    def settings_of(self) -> Settings:
         namespace = self.account.api.namespace
         fixed = {"namespace": namespace, "pod_name": self.pod, "health_host": "127.0.0.1", "health_port": 0}
-        settings = Settings(**{**fixed, **self.settings})
-        self.task = asyncio.create_task(self._run(settings))
+        return Settings(**{**fixed, **self.settings})
+
+    async def start(self) -> None:
+        self.task = asyncio.create_task(self._run(self.settings_of()))
 
     async def _run(self, settings: Settings) -> None:
         api = await KubeApi.connect(settings.namespace)

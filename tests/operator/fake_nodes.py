@@ -130,7 +130,7 @@ class FakeNodes:
                 await self._look()
             except ApiError:
                 pass
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
     async def _look(self) -> None:
         pods = (await self._api.list_all(PODS, NODE_SELECTOR))["items"]

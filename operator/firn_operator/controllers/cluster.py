@@ -140,7 +140,7 @@ class ClusterController:
     async def _claim(self, cluster: Cluster, action: ClaimHead) -> None:
         """Claim the node, with the promise that no other claim of this process takes it meanwhile."""
         node, now = action.node, utc_now()
-        self._pools.reservations.take(cluster.uid, node.name, node.uid)
+        self._pools.promise(cluster.uid, node, now)
         claimed = await claim(self._api, self._account, cluster, node, now)
         self._claim_known(cluster, claimed, now)
 

@@ -80,6 +80,11 @@ class PoolController:
         pool = self._account.state.pools.get(name)
         return words(self.observe(pool), utc_now()) if pool else f"there is no WarehousePool {name}"
 
+    def promise(self, cluster_uid: str, node: Node, now: datetime) -> None:
+        """Promise a node to a claim that begins; the pool keeps quiet from now on, not only from the claim's end."""
+        self.reservations.take(cluster_uid, node.name, node.uid)
+        self._last_claim[node.pool] = now
+
     def count_claim(self, pool: str, hit: bool, now: datetime) -> None:
         """Note a claim: a hit found a warm node waiting."""
         self._claims[pool][0 if hit else 1] += 1
