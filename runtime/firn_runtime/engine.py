@@ -36,6 +36,7 @@ class Query:
     frame: DataFrame
     stream: RecordBatchStream
     access: ObjectStoreAccess | None
+    files: int
     plan_seconds: float
     started: float = field(default_factory=time.perf_counter)
     rows: int = 0
@@ -51,6 +52,7 @@ class Query:
             self.frame.execution_plan(),
             rows=self.rows,
             bytes_produced=bytes_produced,
+            files=self.files,
             plan_seconds=self.plan_seconds,
             execute_seconds=time.perf_counter() - self.started,
         )
@@ -76,7 +78,8 @@ class Engine:
             frame = self._bind(stage)
             frame.execution_plan()
             planned = time.perf_counter()
-            return Query(frame, frame.execute_stream(), stage.object_store, planned - began)
+            files = sum(len(table.files) for table in stage.tables)
+            return Query(frame, frame.execute_stream(), stage.object_store, files, planned - began)
 
     async def batches(self, query: Query) -> AsyncIterator[pa.RecordBatch]:
         """Yield the result's batches. Raises StatementFailedError."""

@@ -66,7 +66,7 @@ _RULES = (
         "The object store refused the account's credentials. Correct them, or grant them read access.",
     ),
     _rule(
-        r"Object at location .* not found|NoSuchKey|404 Not Found|No such file or directory|Object Store error: NotFound",
+        r"Object at location .* not found|NoSuchKey|404 Not Found|No such file or directory|No files found at",
         StatementError.OBJECT_MISSING,
         "A file of the table is gone from the object store. Put it back, or register the table again.",
     ),
@@ -104,14 +104,18 @@ _RULES = (
         "Check the statement's text.",
     ),
     _rule(
-        r"Cast error|Cannot cast|Can't cast|Parser error: Error parsing|type_coercion|coerce|Invalid function"
-        r"|does not support.*types|No function matches|signature|Incompatible data types|Failed to parse",
+        r"Invalid function|not implemented|NotImplemented|DDL not supported|DML not supported|Statement not supported",
+        StatementError.UNSUPPORTED,
+        "Write the statement another way.",
+    ),
+    _rule(
+        r"Cast error|Cannot cast|Can't cast|Parser error: Error parsing|type_coercion|coerce|does not support.*types"
+        r"|No function matches|signature|Incompatible data types|Failed to parse",
         StatementError.TYPE,
         "Check the types of the values, or use TRY_CAST.",
     ),
     _rule(
-        r"not implemented|NotImplemented|not supported|unsupported|Invalid function|DDL not supported"
-        r"|DML not supported|Statement not supported",
+        r"not supported|unsupported",
         StatementError.UNSUPPORTED,
         "Write the statement another way.",
     ),
@@ -120,7 +124,9 @@ _SECRETS = re.compile(
     r"(Credential=|Signature=|X-Amz-[A-Za-z-]+=|AWSAccessKeyId>?=?|<AWSAccessKeyId>|SecretKey=|token=)[^\s,&<\"']+",
     re.IGNORECASE,
 )
-_LONGEST_MESSAGE = 1000
+_SHORTEST_SECRET = 4  # a shorter one is no secret, and taking it out would only garble the text
+_LONGEST_MESSAGE = 600
+_NOISE = re.compile(r"<\?xml.*|DataFusion error: |Object Store error: |Parquet error: (?=Parquet error)", re.DOTALL)
 
 
 def classify(text: str, secrets: tuple[str, ...] = ()) -> StatementFailedError:
@@ -135,14 +141,14 @@ def classify(text: str, secrets: tuple[str, ...] = ()) -> StatementFailedError:
 def redact(text: str, secrets: tuple[str, ...]) -> str:
     """Return the text without any of the secrets and without signed query parameters."""
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return _SECRETS.sub(lambda match: f"{match.group(1)}***", text)
 
 
 def _shortened(text: str) -> str:
     """Return one line of bounded length that ends as a sentence."""
-    line = " ".join(text.split())
+    line = " ".join(_NOISE.sub("", text).split()).rstrip(": -")
     if len(line) > _LONGEST_MESSAGE:
         line = line[:_LONGEST_MESSAGE] + "…"
     return line if line.endswith((".", "…", "!", "?")) else line + "."

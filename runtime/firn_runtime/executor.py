@@ -4,6 +4,7 @@ This is the seam for more engines: a cluster of several nodes has an executor fo
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -92,11 +93,12 @@ class Executor:
     async def keep(self, most_restarts: int, warm: Callable[[], Awaitable[None]]) -> None:
         """Keep an engine running. Raises EngineLostError after too many deaths: then the node is beyond repair."""
         for number in range(most_restarts + 1):
-            self._engine = await self._start(number)
-            self._serving.set()
-            await warm()
-            self._on_warm(True)
-            await _until_death(self._engine.socket)
+            with contextlib.suppress(EngineLostError):
+                self._engine = await self._start(number)
+                self._serving.set()
+                await warm()
+                self._on_warm(True)
+                await _until_death(self._engine.socket)
             self._serving.clear()
             self._on_warm(False)
             self._engine = None

@@ -9,7 +9,9 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import ray
 import structlog
 from aiohttp import web
 from firn_model.signing import load_public_text
@@ -18,11 +20,12 @@ from pydantic import ValidationError
 from firn_runtime.agent import Agent
 from firn_runtime.config import NodeSettings
 from firn_runtime.coordinator import Coordinator
-from firn_runtime.errors import RuntimeFault
+from firn_runtime.errors import EngineLostError, RuntimeFault
 from firn_runtime.executor import EngineProcess, Executor
 from firn_runtime.gate import Gate
 from firn_runtime.logs import configure
 from firn_runtime.metrics import NodeMetrics
+from firn_runtime.warmup import warm
 
 MOST_ENGINE_RESTARTS = 10
 _SHUTDOWN_SECONDS = 2.0
@@ -33,7 +36,7 @@ def main() -> None:
     """Run the node until it is told to stop; exit 1 when it is beyond repair, 2 when it is misconfigured."""
     imported = time.time()
     try:
-        settings = NodeSettings()
+        settings = NodeSettings.model_validate({})
         key = load_public_text(settings.public_key)
     except ValidationError as error:
         names = ", ".join("FIRN_" + str(problem["loc"][0]).upper() for problem in error.errors())
@@ -54,10 +57,11 @@ class _Node:
         self._settings = settings
         self._metrics = NodeMetrics()
         self._executor = Executor(self._start_engine, self._engine_changed)
-        self._agent = Agent(gate, Coordinator(self._executor), self._metrics)
+        self._coordinator = Coordinator(self._executor)
+        self._agent = Agent(gate, self._coordinator, self._metrics)
         self._head: RayHead | None = None
         self._boot = {"imported": imported}
-        self._actor: object | None = None
+        self._actor: Any = None
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; return the exit code."""
@@ -100,16 +104,20 @@ class _Node:
         from firn_runtime.engine_actor import EngineActor
 
         folder: Path = self._settings.engine_socket
-        folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_clean, folder)
         socket = folder / f"{number}.sock"
-        socket.unlink(missing_ok=True)
-        self._actor = actor = EngineActor.remote()
-        pid = await actor.serve.remote(self._settings, socket)
+        actor: Any = EngineActor
+        self._actor = actor.remote()
+        try:
+            pid = await self._actor.serve.remote(self._settings, socket)
+        except ray.exceptions.RayError as error:
+            raise EngineLostError("the engine's process did not start") from error
         self._mark("engine")
         return EngineProcess(socket, pid)
 
     async def _warm(self) -> None:
-        """Take the path of a real statement once, so that the first real one is fast."""
+        """Answer real queries before the node calls itself ready."""
+        await warm(self._coordinator, self._settings.local_dir)
 
     def _engine_changed(self, warm: bool) -> None:
         self._agent.engine_changed(warm)
@@ -130,6 +138,13 @@ class _Node:
         error = work.exception()
         log.error("this node gives up", error=str(error), exc_info=None if isinstance(error, RuntimeFault) else error)
         return 1
+
+
+def _clean(folder: Path) -> None:
+    """Make the folder of the engines' sockets, without those that an earlier life left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for socket in folder.glob("*.sock"):
+        socket.unlink()
 
 
 def _started() -> float:

@@ -11,17 +11,25 @@ class NodeMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        make = {"registry": self._registry}
-        self.ready = Gauge("firn_node_ready", "1 when the engine answers queries.", **make)
-        self.held = Gauge("firn_node_held_statements", "Statements that the node holds.", **make)
-        self._statements = Counter("firn_node_statements", "Statements that ended, by how.", ["outcome"], **make)
-        self._refusals = Counter("firn_node_refusals", "Messages that were refused, by why.", ["reason"], **make)
-        self._seconds = Histogram("firn_node_statement_seconds", "From dispatch to end.", buckets=_SECONDS, **make)
-        self._scanned = Counter("firn_node_scanned_bytes", "Bytes read of persistent files.", **make)
-        self._produced = Counter("firn_node_produced_bytes", "Bytes of results.", **make)
-        self._cpu = Counter("firn_node_statement_cpu_seconds", "CPU time that statements took.", **make)
-        self.engine_deaths = Counter("firn_node_engine_deaths", "Engines that died.", **make)
-        self.boot_seconds = Gauge("firn_node_boot_seconds", "From process start to each step.", ["step"], **make)
+        registry = self._registry
+        self.ready = Gauge("firn_node_ready", "1 when the engine answers queries.", registry=registry)
+        self.held = Gauge("firn_node_held_statements", "Statements that the node holds.", registry=registry)
+        self._statements = Counter(
+            "firn_node_statements", "Statements that ended, by how.", ["outcome"], registry=registry
+        )
+        self._refusals = Counter(
+            "firn_node_refusals", "Messages that were refused, by why.", ["reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "firn_node_statement_seconds", "From dispatch to end.", buckets=_SECONDS, registry=registry
+        )
+        self._scanned = Counter("firn_node_scanned_bytes", "Bytes read of persistent files.", registry=registry)
+        self._produced = Counter("firn_node_produced_bytes", "Bytes of results.", registry=registry)
+        self._cpu = Counter("firn_node_statement_cpu_seconds", "CPU time that statements took.", registry=registry)
+        self.engine_deaths = Counter("firn_node_engine_deaths", "Engines that died.", registry=registry)
+        self.boot_seconds = Gauge(
+            "firn_node_boot_seconds", "From process start to each step.", ["step"], registry=registry
+        )
 
     def ended(self, outcome: Finish | Failure, seconds: float) -> None:
         """Count a statement that ended."""

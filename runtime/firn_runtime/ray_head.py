@@ -4,8 +4,11 @@ Of Ray's helpers only the GCS, the raylet and the two agents that the raylet ins
 autoscaler monitor, no log monitor. Measured in docs/decisions/0010-ray-head.md.
 """
 
+import contextlib
+import logging
 import os
 import secrets
+import signal
 import time
 from pathlib import Path
 
@@ -30,7 +33,7 @@ _REGISTRATION_SECONDS = 60.0
 _REGISTRATION_STEP_SECONDS = 0.02
 
 
-class _LeanNode(Node):  # type: ignore[misc]  # Ray ships no types for it
+class _LeanNode(Node):
     """A Ray node without dashboard, that sees its own registration at once."""
 
     def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
@@ -38,8 +41,8 @@ class _LeanNode(Node):  # type: ignore[misc]  # Ray ships no types for it
 
     def start_ray_processes(self) -> None:
         """Start the raylet and wait for its registration: Ray's own wait looks again only after 5 s."""
-        super().start_ray_processes()
-        client = self.get_gcs_client()
+        super().start_ray_processes()  # type: ignore[no-untyped-call]
+        client = self.get_gcs_client()  # type: ignore[no-untyped-call]
         deadline = time.monotonic() + _REGISTRATION_SECONDS
         while not client.get_all_node_info(timeout=5):
             if time.monotonic() > deadline:
@@ -57,10 +60,10 @@ class RayHead:
             num_cpus=cpus,
             object_store_memory=object_store_bytes,
             include_dashboard=False,
-            include_log_monitor=False,
+            include_log_monitor=False,  # type: ignore[arg-type]  # its annotation is wrong
             no_monitor=True,
             gcs_server_port=0,
-            node_ip_address=address or ray.util.get_node_ip_address(),
+            node_ip_address=address or ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
             temp_dir=str(folder),
             plasma_directory="/dev/shm",  # noqa: S108  shared memory is where Ray's objects live
         )
@@ -69,12 +72,28 @@ class RayHead:
         except (OSError, RuntimeError) as error:
             raise RayHeadError(f"Ray's head did not start: {error}") from error
         self.address: str = self._node.gcs_address
-        ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", namespace="firn")
+        ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, namespace="firn")
 
     def is_alive(self) -> bool:
         """Return whether all of the head's processes still run."""
-        return not self._node.dead_processes()
+        return not self._node.dead_processes()  # type: ignore[no-untyped-call]
 
     def kill(self) -> None:
-        """Kill the head's processes and reap them."""
+        """Kill the head's processes and all that they started, and reap them."""
+        descendants = _descendants(os.getpid())
         self._node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+        for pid in descendants:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(root: int) -> list[int]:
+    """Return the processes below `root`: what a killed raylet started would live on for a while."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [root]
+    for parent in found:
+        found.extend(pid for pid, above in parents.items() if above == parent)
+    return found[1:]

@@ -7,16 +7,25 @@ _NANOSECONDS = 1e9
 
 
 def measure(
-    plan: ExecutionPlan | None, *, rows: int, bytes_produced: int, plan_seconds: float, execute_seconds: float
+    plan: ExecutionPlan | None,
+    *,
+    rows: int,
+    bytes_produced: int,
+    files: int,
+    plan_seconds: float,
+    execute_seconds: float,
 ) -> Statistics:
-    """Return a statement's statistics; a statement that has no plan yet used nothing but time."""
-    scanned_rows = scanned_bytes = spilled_bytes = files = nanoseconds = 0
+    """Return a statement's statistics; a statement that has no plan yet used nothing but time.
+
+    `files` is how many files its tables have: the engine opens a large file once for each part of it.
+    """
+    scanned_rows = scanned_bytes = spilled_bytes = opened = nanoseconds = 0
     for description, metrics in plan.collect_metrics() if plan is not None else []:
         spilled_bytes += metrics.spilled_bytes or 0
         if description.startswith("DataSourceExec"):
             scanned_rows += metrics.output_rows or 0
             scanned_bytes += _sum(metrics, "bytes_scanned")
-            files += _sum(metrics, "files_opened")
+            opened += _sum(metrics, "files_opened")
             nanoseconds += max(metrics.elapsed_compute or 0, _sum(metrics, "time_elapsed_processing"))
         else:
             nanoseconds += metrics.elapsed_compute or 0
@@ -27,7 +36,7 @@ def measure(
         bytes_scanned=scanned_bytes,
         bytes_from_object_store=scanned_bytes,
         bytes_spilled_local=spilled_bytes,
-        files_scanned=files,
+        files_scanned=min(opened, files),
         cpu_seconds=nanoseconds / _NANOSECONDS,
         plan_seconds=plan_seconds,
         execute_seconds=execute_seconds,

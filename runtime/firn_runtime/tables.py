@@ -12,7 +12,6 @@ one by one.
 
 import base64
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -22,13 +21,13 @@ from datafusion import LogicalPlan, SessionContext
 from datafusion.object_store import AmazonS3
 from firn_model.messages import ObjectStoreAccess, TableSnapshot
 from firn_model.statements import StatementError
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
 from firn_runtime.errors import StatementFailedError
 
 
 def _plan_class() -> Any:  # a class made by protobuf, without a static type
-    """Return the message class of a listing's plan: LogicalPlanNode.listing_scan = 1, ListingTableScanNode.paths = 2."""
+    """Return the message class of a listing's plan (LogicalPlanNode.listing_scan, ListingTableScanNode.paths)."""
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="firn_listing.proto", package="firn_listing", syntax="proto3")
     scan = file.message_type.add(name="Scan")
@@ -38,8 +37,8 @@ def _plan_class() -> Any:  # a class made by protobuf, without a static type
         name="scan", number=1, type=field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=".firn_listing.Scan"
     )
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("firn_listing.Plan"))  # type: ignore[no-untyped-call]
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("firn_listing.Plan"))
 
 
 _PLAN = _plan_class()
@@ -120,7 +119,8 @@ def register(context: SessionContext, stores: Stores, table: TableSnapshot, acce
         )
     locations = [_Location.of(file.uri) for file in table.files]
     urls = [stores.url(access, location) for location in locations]
-    _require(context, [url for url, location in zip(urls, locations, strict=True) if location.is_listable])
+    for url in (url for url, location in zip(urls, locations, strict=True) if location.is_listable):
+        context.read_parquet(url, file_extension="")  # fails unless the file is there
     register_files(context, name, urls, schema)
     return name
 
@@ -135,14 +135,3 @@ def register_files(context: SessionContext, name: str, urls: list[str], schema: 
         frame = context.create_dataframe_from_logical_plan(LogicalPlan.from_bytes(context, plan.SerializeToString()))
         context.deregister_table(name)
         context.register_table(name, frame.into_view())
-
-
-def _require(context: SessionContext, urls: Iterable[str]) -> None:
-    """Raise StatementFailedError unless each file exists: a missing one has a schema without columns."""
-    for url in urls:
-        if not context.read_parquet(url, file_extension="").schema().names:
-            raise StatementFailedError(
-                StatementError.OBJECT_MISSING,
-                f"The file {url.rpartition('/')[2]} is gone from the object store. Put it back, or register the table "
-                "again.",
-            )
