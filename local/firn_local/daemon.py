@@ -24,6 +24,7 @@ from firn_local.machine import CAP_SYS_RESOURCE, SEARCHED, find_program, has_cap
 from firn_local.process import ProcessId, Record, start_detached
 
 START_SECONDS = 60
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Daemon:
         for orphan in self._orphans():
             orphan.end(patience_seconds=3)
         self._unmount()
+        self._remove_cgroups()
         for bridge in self.bridges:
             if Path("/sys/class/net", bridge).exists():
                 run(["ip", "link", "delete", bridge])
@@ -157,6 +159,8 @@ class Daemon:
             "bridge": self.bridges[0],
             "default-address-pools": [{"base": str(address_range), "size": 24}],
             "default-cgroupns-mode": "private",
+            "exec-opts": ["native.cgroupdriver=cgroupfs"],
+            "cgroup-parent": f"/{mark}",
             "containerd-namespace": mark,
             "containerd-plugins-namespace": f"{mark}-plugins",
             "live-restore": True,
@@ -194,3 +198,9 @@ class Daemon:
         for point in reversed([point for point in points if point.startswith(mark)]):
             if not succeeds(["umount", point]):
                 run(["umount", "--lazy", point])
+
+    def _remove_cgroups(self) -> None:
+        """Remove our containers' parent cgroup of each hierarchy, with what nodes left in it; no process is there."""
+        for parent in [*CGROUPS.glob(self.bridges[0]), *CGROUPS.glob(f"*/{self.bridges[0]}")]:
+            for folder, _, _ in os.walk(parent, topdown=False):
+                Path(folder).rmdir()

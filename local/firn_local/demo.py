@@ -60,7 +60,7 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """What a person sets to use the cluster: KUBECONFIG, and our programs before others on PATH."""
-        programs = [Path(sys.prefix) / "bin", self.cluster.kubectl.parent]
+        programs = [Path(sys.prefix) / "bin", self.cluster.kubectl.parent, self.helm.parent]
         path = os.pathsep.join([*(str(folder) for folder in programs), os.environ["PATH"]])
         return {"KUBECONFIG": str(self.kubeconfig), "PATH": path}
 
@@ -114,16 +114,27 @@ def run_demo(layout: Layout, name: str, scale: str) -> None:
         raise LocalError(f"{len(wrong)} of {len(QUERIES)} answers were wrong: {', '.join(f'q{n}' for n in wrong)}")
 
 
-def install(workshop: Workshop, cluster: Cluster, tags: Mapping[str, str], *, namespace: str = NAMESPACE) -> Site:
-    """Install or upgrade the chart with these images, and wait until operator, services and S3 server are ready."""
+def install(
+    workshop: Workshop,
+    cluster: Cluster,
+    tags: Mapping[str, str],
+    *,
+    namespace: str = NAMESPACE,
+    values: Mapping[str, str] | None = None,
+) -> Site:
+    """Install or upgrade the chart with these images, and wait until operator, services and S3 server are ready.
+
+    ``values``: more of the chart's values, as --set takes them.
+    """
     helm = workshop.program("helm")
     site = Site(cluster, helm)
     images = [f"{VALUES_OF_IMAGES[image]}.tag={tag.partition(':')[2]}" for image, tag in sorted(tags.items())]
+    more = [f"{key}={value}" for key, value in (values or {}).items()]
     if _is_installed(site, namespace):
         # Helm leaves CRDs alone after the first install.
         site.run_quietly("kubectl", "apply", "--server-side", "--force-conflicts", "-f", "crds")
     command = ["helm", "upgrade", "--install", "firn", "helm/firn", "-f", "helm/firn/values-kind.yaml"]
-    command += ["--namespace", namespace, "--create-namespace", "--set", ",".join(images)]
+    command += ["--namespace", namespace, "--create-namespace", "--set", ",".join([*images, *more])]
     command += ["--wait", "--timeout", f"{INSTALL_SECONDS}s"]
     with workshop.progress.step(f"$ {' '.join(command)}", 60):
         run([helm, *command[1:]], env=site.environment, cwd=workshop.layout.checkout)
