@@ -88,8 +88,7 @@ class Operator:
                 loop.start()
             self._wiring.all()
             self._leading = True
-            watching = asyncio.Event()
-            tasks = [_task(self._watches.run(watching)), _task(self._watches.resync()), _task(self._events.run())]
+            tasks = [_task(self._watches.run()), _task(self._watches.resync()), _task(self._events.run())]
             failures = [loop.failed for loop in loops if loop.failed is not None]
             stopping = _task(_until(stop))
             done, _ = await asyncio.wait({keeping, stopping, *tasks, *failures}, return_when=asyncio.FIRST_COMPLETED)

@@ -53,8 +53,8 @@ async def test_killed_while_draining(account: Account) -> None:
     await resumed(account)
     _, agent = await account.head_of("w-1")
     agent.held = 1
-    await account.annotate("w", names.ANNOTATION_SUSPEND_REQUESTED_AT)
     await account.report("w")
+    await account.annotate("w", names.ANNOTATION_SUSPEND_REQUESTED_AT)
     await account.cluster_phase("w-1", "Draining")
     await account.operators[0].kill()
     agent.finish()

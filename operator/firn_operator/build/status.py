@@ -133,7 +133,7 @@ def warehouse_status(
     newly_suspended = phase not in STARTED and (old.phase in STARTED or old.suspended_at is None)
     clusters = sorted(observed.clusters, key=lambda c: c.spec.index)
     running = [c for c in clusters if c.is_running]
-    words = message or _waiting_words(observed)
+    words = (_waiting_words(observed) if phase is WarehousePhase.RESUMING else "") or message
     return old.model_copy(
         update={
             "phase": phase,

@@ -91,20 +91,27 @@ class Watches:
                 return f"{count} lists in a row brought {resource} that their watch had missed"
         return None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Watch until stopped."""
+    async def run(self) -> None:
+        """Watch until cancelled, or until Kopf ends by itself or by a signal."""
+        stop = asyncio.Event()
         registry, settings = OperatorRegistry(), _settings()
         kopf.on.login(registry=registry)(_login)
         for resource in RESOURCES:
             self._register(registry, resource)
         kopf.on.event("coordination.k8s.io", "v1", LEASES, registry=registry)(self._lease_event)
-        await kopf.operator(
-            registry=registry,
-            settings=settings,
-            standalone=True,
-            namespaces=[self._api.namespace],
-            stop_flag=stop,
+        tasks = await kopf.spawn_tasks(
+            registry=registry, settings=settings, standalone=True, namespaces=[self._api.namespace], stop_flag=stop
         )
+        # Not kopf.run_tasks: at its end it cancels every task of the loop that it does not know.
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            stop.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _register(self, registry: OperatorRegistry, resource: str) -> None:
         async def seen(event: kopf.RawEvent, **_: Any) -> None:
