@@ -1,0 +1,92 @@
+"""A real S3 server, and an account of real services over a fake API server and fake heads."""
+
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from firn_local.layout import Layout
+from firn_local.progress import Progress
+from firn_local.waiting import until
+from firn_local.workshop import Workshop
+
+from firn_services.config import Settings
+from tests.services.account import TestAccount
+
+S3_READY_SECONDS = 20
+ACCESS_KEY = "test-access"
+SECRET_KEY = "test-secret-key"
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a real S3 server."""
+    with Progress() as progress:
+        workshop = Workshop.open(Layout.from_environment(), progress)
+        workshop.build_modules(["versitygw"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    folder = tmp_path_factory.mktemp("s3")
+    options = ["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", address, "posix", str(folder)]
+    with subprocess.Popen(
+        [workshop.program("versitygw"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert until(lambda: _answers(f"http://{address}"), S3_READY_SECONDS)
+            yield f"http://{address}"
+        finally:
+            process.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ed25519PrivateKey, Path]:
+    from cryptography.hazmat.primitives import serialization
+
+    key = Ed25519PrivateKey.generate()
+    file = tmp_path_factory.mktemp("signing") / "private-key.pem"
+    plain = serialization.NoEncryption()
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return key, file
+
+
+@pytest.fixture
+def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path) -> Settings:
+    return Settings(
+        namespace="test",
+        signing_key_file=signing_key[1],
+        database_url=f"sqlite:///{tmp_path / 'firn.db'}",
+        object_store_endpoint=s3_url,
+        object_store_bucket=tmp_path.name.replace("_", "-").lower(),
+        object_store_access_key_id=ACCESS_KEY,
+        object_store_secret_access_key=SECRET_KEY,
+        admin_password="winter",
+        max_attempts=3,
+    )
+
+
+@pytest.fixture
+async def account(settings: Settings, signing_key: tuple[Ed25519PrivateKey, Path]) -> AsyncIterator[TestAccount]:
+    """Return running services with one running warehouse W and its head."""
+    made = TestAccount(settings, signing_key[0])
+    async with made:
+        yield made
+
+
+__all__ = ["TestServer"]
