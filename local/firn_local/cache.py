@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from firn_local.lock import locked
 
-Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
-def key_of(inputs: dict[str, Json]) -> str:
+def key_of(inputs: Mapping[str, Json]) -> str:
     """Return 12 hexadecimal digits that change with any of the inputs."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -47,7 +47,7 @@ class Cache:
     root: Path
 
     def path(self, name: str, key: str) -> Path:
-        """The folder of an entry, whether it is there or not."""
+        """Return the folder of an entry, whether it is there or not."""
         return self.root / name / key
 
     def has(self, name: str, key: str) -> bool:

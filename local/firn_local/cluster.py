@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from firn_local.cache import Json
-from firn_local.command import run
+from firn_local.command import Command, run
 from firn_local.docker import Docker
 from firn_local.errors import ClusterFailed, CommandFailed
 from firn_local.kind_config import HostPorts, choose_ports, derive, is_free
@@ -119,13 +119,17 @@ class Cluster:
         (self.folder / "ports.json").write_text(json.dumps(asdict(ports)))
         base = yaml.safe_load((self.layout.checkout / "kind-config.yaml").read_text())
         config = self.folder / "kind-config.yaml"
-        config.write_text(yaml.safe_dump(derive(base, self.name, ports, own_image), sort_keys=False))
+        archives = self.layout.image_archives if self.docker.is_ours else None
+        if archives is not None:
+            archives.mkdir(parents=True, exist_ok=True)
+        derived = derive(base, self.name, ports, own_image, archives)
+        config.write_text(yaml.safe_dump(derived, sort_keys=False))
         with self.progress.step(f"kind create cluster --name {self.name}", 40):
             self._kind("create", "cluster", "--image", image, "--config", str(config), "--retain")
 
     def _kind(self, *arguments: str) -> None:
         kubeconfig = self.layout.kubeconfig(self.name)
-        command = [self.kind, *arguments, "--name", self.name, "--kubeconfig", kubeconfig]
+        command: Command = [self.kind, *arguments, "--name", self.name, "--kubeconfig", kubeconfig]
         run(command, env=self.docker.environment, log=self.folder / "kind.log", timeout_seconds=600)
 
     def _delete(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from firn_local.command import run, succeeds
+from firn_local.command import Command, run, succeeds
 from firn_local.docker import Docker
 from firn_local.errors import DaemonFailed
 from firn_local.firewall import Before, restore
@@ -76,7 +76,7 @@ class Daemon:
         (self.folder / "docker.pid").unlink(missing_ok=True)
         log = self.layout.logs / "dockerd.log"
         path = f"{os.environ.get('PATH', '')}:{SEARCHED}"
-        command = ["dockerd", "--config-file", self.folder / "daemon.json"]
+        command: Command = ["dockerd", "--config-file", self.folder / "daemon.json"]
         started = start_detached(command, self._record, log, {"PATH": path})
         deadline = time.monotonic() + START_SECONDS
         while not docker.answers:
@@ -137,7 +137,7 @@ class Daemon:
         return self.folder / "machine-before.json"
 
     def _prepare_network(self) -> Before:
-        """Make the daemon's bridge. Without it (a first start, or after a reboot) the machine is as it was before us."""
+        """Make the daemon's bridge; without one (first start, reboot) the machine is as it was before us."""
         bridge = self.bridges[0]
         before = Before.read(self._before_file)
         if before is None or not Path("/sys/class/net", bridge).exists():
@@ -173,7 +173,7 @@ class Daemon:
         (self.folder / "daemon.json").write_text(json.dumps(config, indent=2))
 
     def _orphans(self) -> list[ProcessId]:
-        """Processes that a dead daemon left: its containerd, the shims, their containers' first processes, proxies.
+        """Return the processes that a dead daemon left: its containerd, the shims, their containers, proxies.
 
         They are found by the pid files below the exec root, or by that folder's name on their command line.
         """

@@ -142,7 +142,7 @@ def install(
 
 
 def _is_installed(site: Site, namespace: str) -> bool:
-    listed = run([site.helm, "list", "--namespace", namespace, "--all", "--short"], env=site.environment)
+    listed = run([site.helm, "list", "--namespace", namespace, "--short"], env=site.environment)
     return "firn" in listed.split()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from firn_local.command import run, succeeds
+from firn_local.command import Command, run, succeeds
 from firn_local.errors import CommandFailed
 from firn_local.machine import find_program
 
@@ -36,18 +36,18 @@ class Docker:
     def run(
         self,
         *arguments: str | Path,
-        stdin: str | IO[bytes] | None = None,
+        stdin: IO[bytes] | None = None,
         log: Path | None = None,
         timeout_seconds: float | None = None,
     ) -> str:
         """Run a docker command; see firn_local.command.run."""
-        command = [self.program, *arguments]
+        command: Command = [self.program, *arguments]
         return run(command, env=self.environment, stdin=stdin, log=log, timeout_seconds=timeout_seconds)
 
     @property
     def answers(self) -> bool:
         """Tell whether the daemon answers within some seconds."""
-        command = [self.program, "version", "--format", "{{.Server.Version}}"]
+        command: Command = [self.program, "version", "--format", "{{.Server.Version}}"]
         return succeeds(command, env=self.environment, timeout_seconds=10)
 
     def has_image(self, name: str) -> bool:

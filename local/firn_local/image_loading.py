@@ -4,38 +4,78 @@ from __future__ import annotations
 
 import json
 import tarfile
-import tempfile
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from firn_local.cluster import Cluster
 from firn_local.errors import ClusterFailed
 from firn_local.images import ROLES
+from firn_local.kind_config import ARCHIVES_IN_NODE
+from firn_local.lock import locked
 from firn_local.oci import Archive, descriptor
 from firn_local.progress import Progress
+from firn_local.steps import Step, run_steps
 
 CTR = ("ctr", "--namespace", "k8s.io")
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def load_images(cluster: Cluster, tags: Mapping[str, str], progress: Progress) -> None:
-    """Bring each image to the nodes with its role, when they lack it, under its tag and ``dev``."""
+    """Bring each image to the nodes with its role, when they lack it, under its tag and ``dev``; side by side."""
+    steps = []
     for name, tag in tags.items():
-        names = [f"docker.io/{tag}", f"docker.io/{tag.partition(':')[0]}:dev"]
-        lacking = [node for node in _nodes_with_role(cluster, ROLES[name]) if names[0] not in _images(cluster, node)]
-        if not lacking:
-            continue
-        with progress.step(f"loading {tag} into {', '.join(lacking)}", 20), tempfile.TemporaryDirectory() as folder:
-            saved = Path(folder, "image.tar")
-            cluster.docker.run("save", "--output", saved, tag)
-            for node in lacking:
-                thin = Path(folder, f"{node}.tar")
-                write_thin_archive(saved, thin, names, _blobs(cluster, node))
-                with thin.open("rb") as stream:
-                    cluster.docker.run(
-                        "exec", "--interactive", node, *CTR, "images", "import", "--all-platforms", "-", stdin=stream
-                    )
+        lacking = [node for node in _nodes_with_role(cluster, ROLES[name]) if not _has_image(cluster, node, tag)]
+        if lacking:
+            what = f"loading {tag} into {', '.join(lacking)}"
+            steps.append(Step(what, partial(_load, cluster, name, tag, lacking), seconds=20))
+    run_steps(steps, progress)
+
+
+def _load(cluster: Cluster, name: str, tag: str, nodes: Sequence[str]) -> None:
+    folder = cluster.layout.image_archives
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = folder / f"{name}-{tag.partition(':')[2]}.tar"
+    names = [tag, f"firn/{name}:dev"]
+    with locked(cluster.layout.cache / "locks" / f"archive-{name}"):
+        if not saved.exists():
+            unfinished = folder / f".{name}.unfinished"
+            cluster.docker.run("save", "--output", unfinished, *names)
+            for older in folder.glob(f"{name}-*.tar"):
+                if _is_of(older, name):
+                    older.unlink()
+            unfinished.rename(saved)
+        for node in nodes:
+            present = _blobs(cluster, node)
+            if not present & set(_layers(saved)):
+                _import(cluster, node, saved)
+                continue
+            thin = folder / f".{name}-{node}.thin"
+            write_thin_archive(saved, thin, [f"docker.io/{full}" for full in names], present)
+            _import(cluster, node, thin)
+            thin.unlink()
+
+
+def _is_of(archive: Path, name: str) -> bool:
+    """Tell whether an archive is one of this image, and not of one whose name begins with this one's."""
+    return archive.stem.rpartition("-")[0] == name
+
+
+def _import(cluster: Cluster, node: str, archive: Path) -> None:
+    command = ["exec", "--interactive", node, *CTR, "images", "import", "--all-platforms"]
+    if cluster.docker.is_ours:
+        cluster.docker.run(*command, f"{ARCHIVES_IN_NODE}/{archive.name}")
+        return
+    with archive.open("rb") as stream:
+        cluster.docker.run(*command, "-", stdin=stream)
+
+
+def _layers(saved: Path) -> list[str]:
+    with tarfile.open(saved) as source:
+        (entry,) = json.load(_open(source, "manifest.json"))
+        layers: list[str] = json.load(_open(source, entry["Config"]))["rootfs"]["diff_ids"]
+        return layers
 
 
 def write_thin_archive(saved: Path, thin: Path, names: list[str], present: Set[str]) -> None:
@@ -68,8 +108,9 @@ def _nodes_with_role(cluster: Cluster, role: str) -> list[str]:
     return [node.removeprefix("node/") for node in nodes]
 
 
-def _images(cluster: Cluster, node: str) -> set[str]:
-    return set(cluster.docker.run("exec", node, *CTR, "images", "list", "--quiet").split())
+def _has_image(cluster: Cluster, node: str, tag: str) -> bool:
+    listed = cluster.docker.run("exec", node, *CTR, "images", "list", "--quiet").split()
+    return f"docker.io/{tag}" in listed
 
 
 def _blobs(cluster: Cluster, node: str) -> set[str]:

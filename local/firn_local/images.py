@@ -82,7 +82,7 @@ class FirnImages:
         run_steps(steps, workshop.progress)
 
     def _published_base(self, docker: Docker) -> str | None:
-        """The published base image where it is at hand. Our own daemon, on a machine without Docker, asks nobody."""
+        """Return the published base image where it is at hand; our own daemon never asks for it."""
         published = self.workshop.versions.published_base
         if docker.has_image(published) or (not docker.is_ours and docker.pull(published)):
             return published
@@ -118,7 +118,14 @@ class FirnImages:
         with tempfile.TemporaryDirectory(dir=self.workshop.cache.root, prefix=".context-") as context:
             self._fill(name, Path(context))
             content = tag.partition(":")[2]
-            options = ["--network", "none", "--build-arg", f"BASE_IMAGE={base}", "--label", f"{CONTENT_LABEL}={content}"]
+            options = [
+                "--network",
+                "none",
+                "--build-arg",
+                f"BASE_IMAGE={base}",
+                "--label",
+                f"{CONTENT_LABEL}={content}",
+            ]
             log = self.workshop.layout.logs / f"image-{name}.log"
             docker.run("build", *options, "--tag", tag, "--file", self._dockerfile(name), context, log=log)
 

@@ -7,6 +7,7 @@ import socket
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +20,7 @@ API_PORT = 30080
 """Node port of Firn's API."""
 S3_PORT = 30090
 """Node port of the S3 server."""
+ARCHIVES_IN_NODE = "/firn-images"
 FIRST_PORT, PORT_PAIRS = 31000, 500
 """Where the host ports of clusters that are not the default one are taken from."""
 
@@ -43,7 +45,7 @@ def choose_ports(name: str, is_free: Callable[[int], bool]) -> HostPorts:
     if name == DEFAULT_NAME:
         if taken := [str(port) for port in (API_PORT, S3_PORT) if not is_free(port)]:
             raise ClusterFailed(
-                f"port {' and '.join(taken)} of 127.0.0.1 is taken by another program; end it, or give --name another name"
+                f"port {' and '.join(taken)} of 127.0.0.1 is taken by another program; end it, or use another --name"
             )
         return HostPorts(API_PORT, S3_PORT)
     begin = zlib.crc32(name.encode())
@@ -65,20 +67,28 @@ def is_free(port: int) -> bool:
     return True
 
 
-def derive(config: Mapping[str, Any], name: str, ports: HostPorts, own_image: ImageNames | None) -> dict[str, Any]:
-    """Return the configuration for one cluster: its name, its host ports, and what our own node image needs."""
+def derive(
+    config: Mapping[str, Any], name: str, ports: HostPorts, own_image: ImageNames | None, archives: Path | None
+) -> dict[str, Any]:
+    """Return the configuration for one cluster: its name, its host ports, and what our own node image needs.
+
+    ``archives``: a folder with image archives that the nodes of our own daemon can read.
+    """
     derived: dict[str, Any] = copy.deepcopy(dict(config))
     derived["name"] = name
     for node in derived["nodes"]:
         for mapping in node.get("extraPortMappings", []):
             mapping["hostPort"] = ports.of(mapping["containerPort"])
+        if archives is not None:
+            mount = {"hostPath": str(archives), "containerPath": ARCHIVES_IN_NODE, "readOnly": True}
+            node["extraMounts"] = [*node.get("extraMounts", []), mount]
     if own_image is not None:
         derived["kubeadmConfigPatches"] = [*derived.get("kubeadmConfigPatches", []), *_image_patches(own_image)]
     return derived
 
 
 def _image_patches(names: ImageNames) -> list[str]:
-    """What kubeadm and the kubelet have to know of our node image: its images' names and its cgroup driver."""
+    """Return what kubeadm and the kubelet have to know of our node image: its images' names and its cgroup driver."""
     cluster = {
         "kind": "ClusterConfiguration",
         "imageRepository": names.registry,

@@ -44,14 +44,19 @@ class Layout:
         return self.state / "logs"
 
     @property
+    def image_archives(self) -> Path:
+        """Firn's images as archives; nodes of our own daemon read them here."""
+        return self.cache / "image-archives"
+
+    @property
     def clusters(self) -> Path:
         """One folder for each cluster that is or was being made."""
         return self.state / "clusters"
 
     def cluster(self, name: str) -> Path:
-        """The folder of one cluster: its kind configuration, kubeconfig and logs."""
+        """Return the folder of one cluster: its kind configuration, kubeconfig and logs."""
         return self.clusters / name
 
     def kubeconfig(self, name: str) -> Path:
-        """The kubeconfig of one cluster."""
+        """Return the kubeconfig of one cluster."""
         return self.cluster(name) / "kubeconfig"

@@ -83,7 +83,10 @@ def install(missing: Mapping[str, str], progress: Progress, log: Path) -> None:
     with progress.step(f"apt-get install {' '.join(packages)}", 40):
         run(["apt-get", "update", "-q"], env=quiet, log=log)
         run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], env=quiet, log=log)
-    still = [f"{program} (installing {package} did not bring it)" for program, package in missing.items()
-             if find_program(program) is None]
+    still = [
+        f"{program} (installing {package} did not bring it)"
+        for program, package in missing.items()
+        if find_program(program) is None
+    ]
     if still:
         raise MissingRequirements(still)

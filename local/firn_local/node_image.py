@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firn_local.cache import Cache, hash_tree, key_of
-from firn_local.command import run, succeeds
+from firn_local.command import Command, run, succeeds
 from firn_local.docker import Docker
 from firn_local.errors import LocalError
 from firn_local.go import GoBuilder
@@ -30,16 +30,40 @@ FORMAT = 3
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 SHELL_PROGRAMS = ("sh", "cat", "chmod", "cmp", "cp", "echo", "ip", "ls", "mkdir", "mv", "rm", "sleep", "test", "true")
-MODULES = ("kubernetes", "etcd", "containerd", "runc", "cri-tools", "cni-plugins", "coredns", "local-path-provisioner",
-           "pause")
+MODULES = (
+    "kubernetes",
+    "etcd",
+    "containerd",
+    "runc",
+    "cri-tools",
+    "cni-plugins",
+    "coredns",
+    "local-path-provisioner",
+    "pause",
+)
 """The modules whose programs are in the image."""
 
 MASKED = (
-    "apt-daily-upgrade.timer", "apt-daily.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
-    "getty.target", "systemd-logind.service", "systemd-timesyncd.service", "systemd-tmpfiles-clean.timer",
-    "systemd-update-utmp.service", "dev-hugepages.mount", "sys-fs-fuse-connections.mount", "nftables.service",
-    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "proc-sys-fs-binfmt_misc.automount", "e2scrub_reap.service",
-    "systemd-sysctl.service", "systemd-modules-load.service", "systemd-binfmt.service",
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "getty.target",
+    "systemd-logind.service",
+    "systemd-timesyncd.service",
+    "systemd-tmpfiles-clean.timer",
+    "systemd-update-utmp.service",
+    "dev-hugepages.mount",
+    "sys-fs-fuse-connections.mount",
+    "nftables.service",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "proc-sys-fs-binfmt_misc.automount",
+    "e2scrub_reap.service",
+    "systemd-sysctl.service",
+    "systemd-modules-load.service",
+    "systemd-binfmt.service",
 )
 """Units of a whole machine that a node has no use for, or that would change the machine it runs on."""
 
@@ -149,7 +173,7 @@ class NodeImage:
         return text
 
     def _images(self, root: Path, layers: Path) -> list[Image]:
-        """The images that kubeadm, kind and our own manifests ask for."""
+        """Return the images that kubeadm, kind and our own manifests ask for."""
         names = self.versions.names
         version = self.versions.kubernetes
         shell = layers / "shell"
@@ -165,9 +189,7 @@ class NodeImage:
             "etcd": ("etcd", f"etcd:{names.etcd_tag}", ()),
             "coredns": ("coredns", f"coredns:{names.coredns_tag}", ("/usr/local/bin/coredns",)),
             "pause": ("pause", f"pause:{names.pause_tag}", ("/usr/local/bin/pause",)),
-            "local-path-provisioner": (
-                "local-path-provisioner", f"local-path-provisioner:{names.provisioner_tag}", ()
-            ),
+            "local-path-provisioner": ("local-path-provisioner", f"local-path-provisioner:{names.provisioner_tag}", ()),
         }
         images = [
             Image(kubernetes, tuple(f"{names.registry}/{name}:{version}" for name in (*COMPONENTS, "podnet"))),
@@ -212,11 +234,11 @@ def _containerd(programs: Path, root: Path, folder: Path) -> Iterator[Sequence[s
     }
     lines = [f"{name} = {value}" for name, value in config.items()]
     (state / "config.toml").write_text("\n".join([*lines, "[grpc]", f"address = '{address}'", ""]))
-    command = [programs / "containerd", "--config", state / "config.toml"]
+    command: Command = [programs / "containerd", "--config", state / "config.toml"]
     with (state / "containerd.log").open("wb") as log:
         # The kernel ends it with us, so that a crash here leaves nothing behind.
         process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], stdout=log, stderr=log)
-    client = [programs / "ctr", "--address", address, "--namespace", "k8s.io"]
+    client: Command = [programs / "ctr", "--address", address, "--namespace", "k8s.io"]
     try:
         deadline = time.monotonic() + 30
         while not succeeds([*client, "version"]):
@@ -230,7 +252,7 @@ def _containerd(programs: Path, root: Path, folder: Path) -> Iterator[Sequence[s
 
 
 def _metadata() -> list[str]:
-    """The image's settings. `docker import` refuses STOPSIGNAL; kind removes nodes without asking them to stop."""
+    """Return the image's settings; `docker import` refuses a STOPSIGNAL, and kind needs none."""
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     changes = ["ENV container=docker", f"ENV {path}", 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]']
     return [option for change in changes for option in ("--change", change)]

@@ -13,7 +13,7 @@ from firn_local.pip import pip_command
 
 
 def lock_key(lock: Path) -> str:
-    """The cache key of a lock file's wheels."""
+    """Return the cache key of a lock file's wheels."""
     return key_of({"lock": lock.read_text()})
 
 
@@ -22,14 +22,14 @@ def locked_wheels(layout: Layout, cache: Cache, lock: Path) -> Path:
 
     def build(folder: Path) -> None:
         command = [*pip_command(cache.root), "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        options = ["--require-hashes", "--dest", folder, "--requirement", lock]
+        options: list[str | Path] = ["--require-hashes", "--dest", folder, "--requirement", lock]
         run([*command, *options], log=layout.logs / f"wheels-{lock.stem}.log")
 
     return cache.get(f"wheels-{lock.stem}", lock_key(lock), build)
 
 
 def member_key(layout: Layout, member: str) -> str:
-    """The cache key of the wheel of one part of this repository: its sources."""
+    """Return the cache key of the wheel of one part of this repository: its sources."""
     return key_of({"sources": hash_tree(layout.checkout / member)})
 
 
@@ -37,7 +37,15 @@ def member_wheel(layout: Layout, cache: Cache, member: str) -> Path:
     """Return a folder with the wheel of one part of this repository (``model``, ``operator`` …)."""
 
     def build(folder: Path) -> None:
-        command = [find_uv(cache), "build", "--quiet", "--wheel", "--out-dir", folder, layout.checkout / member]
+        command: list[str | Path] = [
+            find_uv(cache),
+            "build",
+            "--quiet",
+            "--wheel",
+            "--out-dir",
+            folder,
+            layout.checkout / member,
+        ]
         run(command, log=layout.logs / f"wheel-{member}.log")
         (folder / ".gitignore").unlink(missing_ok=True)
 

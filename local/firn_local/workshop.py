@@ -49,12 +49,12 @@ class Workshop:
         return Daemon(self.layout)
 
     def rootfs(self, name: str) -> Rootfs:
-        """The root file system of node images (``node``) or of Firn's images (``base``)."""
+        """Return the root file system of node images (``node``) or of Firn's images (``base``)."""
         packages = {"node": self.versions.node_packages, "base": self.versions.base_packages}[name]
         return Rootfs(self.layout, self.cache, name, self.versions.suite, packages)
 
     def builder(self, go: Path = Path("go")) -> GoBuilder:
-        """The builder of Go programs; asking it what is built needs no Go."""
+        """Return the builder of Go programs; asking it what is built needs no Go."""
         return GoBuilder(self.layout, self.versions, self.cache, go)
 
     def node_image(self) -> NodeImage:
@@ -208,9 +208,11 @@ class Workshop:
         ready = self.cache.has("node-image", image.key)
         programs = [*(DAEMON_PROGRAMS if own_daemon else ()), *(() if ready else ROOTFS_PROGRAMS)]
         needs_root = own_daemon or not ready
-        extra = [] if Machine.here().is_root or not needs_root else [
-            "a Docker daemon that answers, with kind's node image; or root, to start one and to make that image"
-        ]
+        extra = (
+            []
+            if Machine.here().is_root or not needs_root
+            else ["a Docker daemon that answers, with kind's node image; or root, to start one and to make that image"]
+        )
         unbuilt = self.unbuilt((*NODE_MODULES, *TOOL_MODULES))
         self.require([*programs, *self.programs_to_build(unbuilt)], extra)
         self.build_node_image()
