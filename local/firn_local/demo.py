@@ -25,7 +25,7 @@ from firn_model.api import StatementReply
 
 from firn_local.answers import difference
 from firn_local.cluster import Cluster
-from firn_local.command import run
+from firn_local.command import run, succeeds
 from firn_local.errors import LocalError
 from firn_local.image_loading import load_images
 from firn_local.images import FirnImages
@@ -142,8 +142,7 @@ def install(
 
 
 def _is_installed(site: Site, namespace: str) -> bool:
-    listed = run([site.helm, "list", "--namespace", namespace, "--short"], env=site.environment)
-    return "firn" in listed.split()
+    return succeeds([site.helm, "status", "firn", "--namespace", namespace], env=site.environment)
 
 
 def _set_up(workshop: Workshop, name: str) -> Site:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fake_services import FakeServices
+
+from tests.client.fake_services import FakeServices
 
 FIRN = str(Path(sys.prefix) / "bin" / "firn")
 

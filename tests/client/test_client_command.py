@@ -11,8 +11,9 @@ import sys
 
 import pyarrow as pa
 import pytest
-from conftest import Command
-from fake_services import FakeServices
+
+from tests.client.conftest import Command
+from tests.client.fake_services import FakeServices
 
 
 async def test_a_table_for_people(firn: Command) -> None:

@@ -4,13 +4,14 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from fake_services import Account, FakeServices
 from firn.client import Client
 from firn.errors import ApiError, LoginRefused, StatementFailed, Unreachable
 from firn.login import PasswordLogin, known_password
 from firn.patience import Patience
 from firn_model.api import CreateWarehouse, StatementReply, SubmitRequest
 from firn_model.statements import StatementState
+
+from tests.client.fake_services import Account, FakeServices
 
 
 def login(password: str = "right") -> PasswordLogin:
