@@ -1,7 +1,7 @@
 """`firn-node`: the node's process. Doors first, then Ray, then the engine; ready when all of them are."""
 
 # Ray comes first: it reads its switches when it is imported, and importing it is the longest part of the boot.
-from firn_runtime.ray_head import RayHead  # isort: skip
+from firn_runtime.ray_head import RayHead, kill_descendants  # isort: skip
 
 import asyncio
 import os
@@ -59,7 +59,6 @@ class _Node:
         self._executor = Executor(self._start_engine, self._engine_changed)
         self._coordinator = Coordinator(self._executor)
         self._agent = Agent(gate, self._coordinator, self._metrics)
-        self._head: RayHead | None = None
         self._boot = {"imported": imported}
         self._actor: Any = None
 
@@ -85,18 +84,17 @@ class _Node:
         code = self._exit_code(work)
         log.info("stopping", code=code)
         await runner.cleanup()
-        if self._head is not None:
-            await asyncio.to_thread(self._head.kill)
+        kill_descendants()
         return code
 
     async def _keep(self) -> None:
         """Start the Ray head, then keep an engine on it."""
         self._mark("doors")
         settings = self._settings
-        self._head = await asyncio.to_thread(
+        head = await asyncio.to_thread(
             RayHead, settings.ray_dir, settings.ray_ip, settings.cpu, settings.object_store_bytes
         )
-        self._agent.ray_address = self._head.address
+        self._agent.ray_address = head.address
         self._mark("ray")
         await self._executor.keep(MOST_ENGINE_RESTARTS, self._warm)
 
@@ -123,7 +121,12 @@ class _Node:
         self._agent.engine_changed(warm)
         if warm:
             self._mark("ready")
-            log.info("ready", boot_seconds={step: round(at - _started(), 3) for step, at in self._boot.items()})
+            engine = self._executor.engine
+            log.info(
+                "ready",
+                engine_pid=engine.pid if engine else None,
+                boot_seconds={step: round(at - _started(), 3) for step, at in self._boot.items()},
+            )
         else:
             log.warning("the engine died")
 

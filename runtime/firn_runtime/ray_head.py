@@ -74,21 +74,16 @@ class RayHead:
         self.address: str = self._node.gcs_address
         ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, namespace="firn")
 
-    def is_alive(self) -> bool:
-        """Return whether all of the head's processes still run."""
-        return not self._node.dead_processes()  # type: ignore[no-untyped-call]
 
-    def kill(self) -> None:
-        """Kill the head's processes and all that they started, and reap them."""
-        descendants = _descendants(os.getpid())
-        self._node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
-        for pid in descendants:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+def kill_descendants() -> None:
+    """Kill all that this process started, at any depth: what a killed raylet started would live on for a while."""
+    for pid in _descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(root: int) -> list[int]:
-    """Return the processes below `root`: what a killed raylet started would live on for a while."""
+    """Return the processes below `root`."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
