@@ -52,9 +52,11 @@ def _load(cluster: Cluster, name: str, tag: str, nodes: Sequence[str]) -> None:
                 _import(cluster, node, saved)
                 continue
             thin = folder / f".{name}-{node}.thin"
-            write_thin_archive(saved, thin, [f"docker.io/{full}" for full in names], present)
-            _import(cluster, node, thin)
-            thin.unlink()
+            try:
+                write_thin_archive(saved, thin, [f"docker.io/{full}" for full in names], present)
+                _import(cluster, node, thin)
+            finally:
+                thin.unlink(missing_ok=True)
 
 
 def _is_of(archive: Path, name: str) -> bool:
@@ -63,9 +65,11 @@ def _is_of(archive: Path, name: str) -> bool:
 
 
 def _import(cluster: Cluster, node: str, archive: Path) -> None:
+    """Import an archive from the folder that the node shares with us, or through a pipe where it shares none."""
     command = ["exec", "--interactive", node, *CTR, "images", "import", "--all-platforms"]
-    if cluster.docker.is_ours:
-        cluster.docker.run(*command, f"{ARCHIVES_IN_NODE}/{archive.name}")
+    shared = f"{ARCHIVES_IN_NODE}/{archive.name}"
+    if cluster.docker.run("exec", node, "sh", "-c", f"ls {shared} 2> /dev/null || true").strip():
+        cluster.docker.run(*command, shared)
         return
     with archive.open("rb") as stream:
         cluster.docker.run(*command, "-", stdin=stream)
