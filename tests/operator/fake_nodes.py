@@ -4,6 +4,7 @@ Each pod gets a loopback address of its own and there a small agent that speaks 
 """
 
 import asyncio
+import contextlib
 import itertools
 import random
 from dataclasses import dataclass, field
@@ -126,10 +127,8 @@ class FakeNodes:
     async def run(self) -> None:
         """Look at the pods again and again."""
         while True:
-            try:
+            with contextlib.suppress(ApiError):
                 await self._look()
-            except ApiError:
-                pass
             await asyncio.sleep(0.05)
 
     async def _look(self) -> None:
