@@ -64,7 +64,7 @@ class Account:
         try:
             warehouse = ObservedWarehouse.read(item)
         except (ValidationError, KeyError) as error:
-            log.error("warehouse not understood", warehouse=resource, error=str(error))
+            log.warning("warehouse not understood", warehouse=resource, error=str(error))
             return
         self.queue(resource).see_warehouse(warehouse)
 
@@ -78,7 +78,7 @@ class Account:
         try:
             cluster = ObservedCluster.read(item)
         except (ValidationError, KeyError) as error:
-            log.error("cluster not understood", cluster=name, error=str(error))
+            log.warning("cluster not understood", cluster=name, error=str(error))
             return
         self._warehouse_of_cluster[name] = cluster.spec.warehouse
         self.queue(cluster.spec.warehouse).see_cluster(name, cluster)

@@ -63,7 +63,11 @@ class ObjectStore:
 
 
 _CAUSES: tuple[tuple[tuple[str, ...], StatementError, str], ...] = (
-    (("NO_SUCH_BUCKET", "NoSuchBucket", "bucket does not exist"), StatementError.BUCKET_MISSING, "the bucket does not exist"),
+    (
+        ("NO_SUCH_BUCKET", "NoSuchBucket", "bucket does not exist"),
+        StatementError.BUCKET_MISSING,
+        "the bucket does not exist",
+    ),
     (
         ("ACCESS_DENIED", "InvalidAccessKeyId", "INVALID_ACCESS_KEY_ID", "SIGNATURE", "403"),
         StatementError.ACCESS_DENIED,
@@ -75,7 +79,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], StatementError, str], ...] = (
         "the object store cannot be reached; check its endpoint",
     ),
     (("NO_SUCH_KEY", "404", "not found", "does not exist"), StatementError.OBJECT_MISSING, "the object does not exist"),
-)  # fmt: skip
+)
 
 
 def failure(error: Exception, what: str) -> StatementFailedError:

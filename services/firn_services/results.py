@@ -1,4 +1,4 @@
-"""Results of statements: gathered as an Arrow IPC stream, small ones inline, larger ones spooled to the object store."""
+"""Results of statements: an Arrow IPC stream, inline when small, else spooled to the object store."""
 
 import asyncio
 import base64
@@ -136,7 +136,7 @@ def _rows(batch: pa.RecordBatch) -> list[list[Any]]:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    values = column.to_pylist()
+    values: list[Any] = column.to_pylist()
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
         return values

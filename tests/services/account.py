@@ -1,22 +1,25 @@
 """Running services for tests: the real application on a real port, a fake API server and fake heads."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from firn_model import names, signing
 from firn_services.config import Settings
 from firn_services.doors.app import make_app
 from firn_services.kube.api import CLUSTERS, WAREHOUSES
 from firn_services.services import Services
+
 from tests.services.fake_head import FakeHead
 from tests.services.fake_kube import FakeKube
 
 Raw = dict[str, Any]
+START_SECONDS = 30
+LOOK_EVERY_SECONDS = 0.005
 
 
 class TestAccount:
@@ -38,13 +41,11 @@ class TestAccount:
         config = uvicorn.Config(make_app(self.services), port=0, log_config=None, access_log=False, loop="none")
         self._server = uvicorn.Server(config)
         self._serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            await asyncio.sleep(0.005)
+        await self._until(self._is_started)
         port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.http = await self._stack.enter_async_context(aiohttp.ClientSession(self.url))
-        while (await self._ready()) != 200:
-            await asyncio.sleep(0.005)
+        await self._until(self._is_ready)
         token = (await self.call("POST", "/login", {"user": "admin", "password": "winter"}))["token"]
         self.http.headers["Authorization"] = f"Bearer {token}"
         return self
@@ -54,9 +55,18 @@ class TestAccount:
         self._server.should_exit = True
         await self._serving
 
-    async def _ready(self) -> int:
+    async def _is_started(self) -> bool:
+        return self._server.started
+
+    async def _is_ready(self) -> bool:
         async with self.http.get("/readyz") as answer:
-            return answer.status
+            return answer.status == 200
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Look until something outside this test's reach holds."""
+        async with asyncio.timeout(START_SECONDS):
+            while not await holds():
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def call(self, method: str, path: str, body: Raw | None = None, status: int = 200) -> Raw:
         """Return the JSON answer of a call, which must have this status."""
@@ -78,7 +88,12 @@ class TestAccount:
 
     async def warehouse(self, name: str = "w", **spec: Any) -> Raw:
         """Create a warehouse as kubectl would."""
-        manifest = {"apiVersion": names.API_VERSION, "kind": "VirtualWarehouse", "metadata": {"name": name}, "spec": spec}
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": "VirtualWarehouse",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         return await self.kube.create(WAREHOUSES, manifest)
 
     async def cluster(self, head: FakeHead, warehouse: str = "w", index: int = 1) -> str:
@@ -95,8 +110,12 @@ class TestAccount:
 
     async def seen(self, path: str, wanted: Any) -> Raw:
         """Wait until a GET's answer is as wanted and return it."""
-        while True:
+        found: Raw = {}
+
+        async def holds() -> bool:
+            nonlocal found
             found = await self.call("GET", path)
-            if wanted(found):
-                return found
-            await asyncio.sleep(0.005)
+            return bool(wanted(found))
+
+        await self._until(holds)
+        return found

@@ -14,8 +14,8 @@ from firn_local.layout import Layout
 from firn_local.progress import Progress
 from firn_local.waiting import until
 from firn_local.workshop import Workshop
-
 from firn_services.config import Settings
+
 from tests.services.account import TestAccount
 
 S3_READY_SECONDS = 20

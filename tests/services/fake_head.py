@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-
 from firn_model import frames, signing
 from firn_model.messages import Cancel, Dispatch, Finish, Refusal, RefusalReason, Statistics
 
@@ -80,6 +79,11 @@ class FakeHead:
         async with self.arrived:
             await self.arrived.wait_for(lambda: len(self.dispatched) >= count)
 
+    async def wait_for_cancel(self, statement_id: str) -> None:
+        """Wait until it is told to stop a statement."""
+        async with self.arrived:
+            await self.arrived.wait_for(lambda: statement_id in self.cancelled)
+
     async def _checked(self, request: web.Request) -> bytes:
         body = await request.read()
         signing.verify(self._key, request.path, body, request.headers[signing.HEADER])
@@ -103,5 +107,7 @@ class FakeHead:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         cancel = Cancel.model_validate_json(await self._checked(request))
-        self.cancelled.append(cancel.statement_id)
+        async with self.arrived:
+            self.cancelled.append(cancel.statement_id)
+            self.arrived.notify_all()
         return web.json_response({"held": True})

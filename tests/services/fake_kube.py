@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,13 +67,21 @@ class FakeKube:
     async def watch(self, resource: str, version: str) -> AsyncIterator[Raw]:
         seen = int(version)
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._version > seen)
-                news = [e for e in self._events if e[0] > seen]
-            for number, kind, of, item in news:
-                seen = number
+            news = await self._since(seen)
+            seen = news[-1][0]
+            for _, kind, of, item in news:
                 if of == resource:
                     yield {"type": kind, "object": copy.deepcopy(item)}
+
+    async def _since(self, seen: int) -> list[tuple[int, str, str, Raw]]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._version > seen)
+            return [event for event in self._events if event[0] > seen]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds, looking at each change."""
+        async with self._changed:
+            await self._changed.wait_for(holds)
 
     async def _put(self, resource: str, name: str, item: Raw, kind: str) -> Raw:
         self.objects.setdefault(resource, {})[name] = item

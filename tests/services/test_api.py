@@ -5,8 +5,8 @@ import io
 
 import pyarrow as pa
 import pytest
-
 from firn_services.kube.api import CLUSTERS, WAREHOUSES
+
 from tests.services.account import TestAccount
 from tests.services.fake_head import breaks, never, rows
 
@@ -29,9 +29,7 @@ async def test_a_statement_for_a_suspended_warehouse_waits_reports_the_edge_and_
     queued = await account.submit("SELECT 1", wait=0)
     assert queued["state"] == "queued"
     assert queued["waiting_for"] == "warehouse W resumes"
-    await account.seen("/warehouses/W", lambda w: w["queued"] == 1)
-    while not any(load["queued"] == 1 for _, load in account.kube.loads):
-        await asyncio.sleep(0.005)
+    await account.kube.until(lambda: any(load["queued"] == 1 for _, load in account.kube.loads))
     head = await account.head()
     await account.cluster(head)
     reply = await account.call("GET", f"/statements/{queued['id']}?wait_seconds=10")
@@ -177,8 +175,7 @@ async def test_cancel_in_the_queue_and_while_running(account: TestAccount) -> No
     await head.wait_for(1)
     reply = await account.call("POST", f"/statements/{running['id']}/cancel")
     assert reply["state"] == "cancelled"
-    while head.cancelled != [running["id"]]:
-        await asyncio.sleep(0.005)
+    await head.wait_for_cancel(running["id"])
 
 
 async def test_timeouts_end_statements_in_the_queue_and_while_running(account: TestAccount) -> None:

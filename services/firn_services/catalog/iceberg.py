@@ -7,7 +7,7 @@ only through this class, so a compiled statement needs neither database nor obje
 import base64
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 from firn_model.messages import DataFile
@@ -198,8 +198,9 @@ class IcebergCatalog:
             return self._keep(name, self._catalog.load_table(_identifier(name)))
 
     def _commit_files(self, name: TableName, schema: pa.Schema, files: list[str]) -> None:
-        """Create the table and add its files; a failure leaves no table. (A create-and-add transaction takes no
-        namespace of two levels.)
+        """Create the table and add its files; a failure leaves no table.
+
+        A transaction that creates and adds would be the shorter way, but takes no namespace of two levels.
         """
         table = self._catalog.create_table(_identifier(name), schema, properties=PROPERTIES)
         done = False
@@ -244,10 +245,8 @@ class IcebergCatalog:
             return True
 
     def _drop_table(self, name: TableName) -> None:
-        try:
+        with suppress(IcebergNoSuchTableError):  # gone already, by a crash between two writes
             self._catalog.drop_table(_identifier(name))
-        except IcebergNoSuchTableError:
-            pass  # gone already, by a crash between the two writes
         self._tables.pop(name, None)
         self._iceberg.pop(name, None)
 

@@ -12,7 +12,7 @@ What the services' Role must allow, all in its own namespace:
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -96,7 +96,7 @@ class KubeApi:
         query = f"?fieldManager={names.FIELD_MANAGER_SERVICES}&force=true"
         return await self._call("PATCH", self._path(resource, name, "status") + query, manifest, APPLY_PATCH)
 
-    async def watch(self, resource: str, version: str) -> AsyncIterator[Raw]:
+    async def watch(self, resource: str, version: str) -> AsyncGenerator[Raw]:
         """Yield watch events from a resourceVersion on, bookmarks too, until the server ends it. Raises KubeError."""
         query = f"?watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=SILENCE_SECONDS)

@@ -11,6 +11,7 @@ from firn_services.kube.warehouses import stamp
 
 log = structlog.get_logger()
 NOT_FOUND = 404
+RETRY_SECONDS = 0.5
 
 
 class ServicesLease:
@@ -24,7 +25,8 @@ class ServicesLease:
     async def run(self) -> None:
         """Renew for ever."""
         while True:
-            await asyncio.sleep(self._duration / 3 if await self.renew() else 0.5)
+            pause = self._duration / 3 if await self.renew() else RETRY_SECONDS
+            await asyncio.sleep(pause)
 
     async def renew(self) -> bool:
         """Take or renew the Lease; return whether that worked."""

@@ -27,7 +27,7 @@ from firn_services.sql.resolve import Defaults, canonical, table_name
 _SHOWN = {f"{kind.value}S": kind for kind in ObjectKind}
 
 
-def classify(statement: exp.Expression, text: str, defaults: Defaults) -> Command | None:
+def classify(statement: exp.Expr, text: str, defaults: Defaults) -> Command | None:
     """Return the command, or None when it is a query. Raises StatementFailedError for what Firn does not do."""
     match statement:
         case exp.Query() | exp.Values():
@@ -72,7 +72,7 @@ def _unknown_command(word: str, text: str) -> StatementFailedError:
     )
 
 
-def _refuse_writes(statement: exp.Expression) -> None:
+def _refuse_writes(statement: exp.Expr) -> None:
     if statement.find(exp.Into):
         raise _later("SELECT … INTO is not supported")
 
@@ -82,7 +82,7 @@ def _show(statement: exp.Show, defaults: Defaults) -> Show:
     if kind is None:
         raise _later(f"SHOW {statement.this} is not supported; SHOW {', '.join(_SHOWN)} are")
     like = statement.args.get("like")
-    pattern = like.name if isinstance(like, exp.Expression) else like
+    pattern = like.name if isinstance(like, exp.Expr) else like
     scope, scope_kind = statement.args.get("scope"), str(statement.args.get("scope_kind") or "").upper()
     database: str | None = defaults.database
     schema: str | None = None
@@ -127,12 +127,12 @@ def _create(statement: exp.Create, defaults: Defaults) -> Command:
     return CreateTable(table_name(target.this, defaults), columns, exists, bool(statement.args.get("replace")))
 
 
-def _single(target: exp.Expression) -> str:
+def _single(target: exp.Expr) -> str:
     """Return a name that has one part."""
     return canonical(target if isinstance(target, exp.Identifier) else target.this)
 
 
-def _schema_name(target: exp.Expression, defaults: Defaults) -> SchemaName:
+def _schema_name(target: exp.Expr, defaults: Defaults) -> SchemaName:
     """Return the schema of a reference in which sqlglot keeps schema and database as `db` and `catalog`, or not."""
     names = [canonical(p) for p in (target.args.get("catalog"), target.args.get("db"), target.args.get("this")) if p]
     return SchemaName(names[-2] if len(names) > 1 else defaults.database, names[-1])
@@ -152,16 +152,16 @@ def _properties(statement: exp.Create) -> Iterator[tuple[str, str]]:
             yield "COMMENT", item.this.name
         elif isinstance(item, exp.Property):
             value = item.args.get("value")
-            key = item.this.name if isinstance(item.this, exp.Expression) else str(item.this)
+            key = item.this.name if isinstance(item.this, exp.Expr) else str(item.this)
             yield key, _text(value)
 
 
-def _text(value: exp.Expression | str | None) -> str:
+def _text(value: exp.Expr | str | None) -> str:
     if isinstance(value, exp.Boolean):
         return "TRUE" if value.this else "FALSE"
     if isinstance(value, exp.Null):
         return "NULL"
-    return value.name if isinstance(value, exp.Expression) else str(value)
+    return value.name if isinstance(value, exp.Expr) else str(value)
 
 
 _ARROW: dict[exp.DType, pa.DataType] = {
@@ -229,7 +229,7 @@ def _drop(statement: exp.Drop, defaults: Defaults) -> Command:
 
 def _use(statement: exp.Use, defaults: Defaults) -> Use:
     kind = statement.args.get("kind")
-    word = kind.name.upper() if isinstance(kind, exp.Expression) else str(kind or "DATABASE").upper()
+    word = kind.name.upper() if isinstance(kind, exp.Expr) else str(kind or "DATABASE").upper()
     if word not in ("DATABASE", "SCHEMA", "WAREHOUSE"):
         raise _later(f"USE {word} is not supported")
     target = statement.this

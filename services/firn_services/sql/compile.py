@@ -89,7 +89,7 @@ class Compiler:
         command = classify(statement, text, defaults)
         return command if command is not None else self._query(statement, text, defaults)
 
-    def _query(self, statement: exp.Expression, text: str, defaults: Defaults) -> Query:
+    def _query(self, statement: exp.Expr, text: str, defaults: Defaults) -> Query:
         references = resolve_tables(statement, self._catalog, defaults)
         limits = bounds(references)
         tables = rename_to_engine(statement, references)

@@ -3,16 +3,17 @@
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
+from sqlglot.generators.postgres import PostgresGenerator
 
 
 class Engine(Postgres):
     """DataFusion's SQL."""
 
-    class Generator(Postgres.Generator):
+    class Generator(PostgresGenerator):
         """Writes it. Snowflake's meaning is kept where the two differ."""
 
         TYPE_MAPPING = {  # noqa: RUF012  sqlglot's own shape
-            **Postgres.Generator.TYPE_MAPPING,
+            **PostgresGenerator.TYPE_MAPPING,
             exp.DType.INT: "BIGINT",  # Snowflake's integers have 38 digits
             exp.DType.SMALLINT: "BIGINT",
             exp.DType.TINYINT: "BIGINT",
@@ -24,7 +25,7 @@ class Engine(Postgres):
         }
 
         TRANSFORMS = {  # noqa: RUF012  sqlglot's own shape
-            **Postgres.Generator.TRANSFORMS,
+            **PostgresGenerator.TRANSFORMS,
             exp.CountIf: lambda self, e: f"COUNT(*) FILTER (WHERE {self.sql(e, 'this')})",
             exp.Median: lambda self, e: self.func("MEDIAN", e.this),
             exp.Qualify: lambda self, e: Generator.qualify_sql(self, e),

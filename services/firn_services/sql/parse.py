@@ -15,14 +15,14 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each stateme
 _TOKEN = re.compile(r"<Token token_type: [^,]*, text: (?P<text>.*?), line: .*?>", re.DOTALL)
 
 
-def parse(text: str) -> exp.Expression:
+def parse(text: str) -> exp.Expr:
     """Return the one statement of a text. Raises StatementFailedError (syntax) with line and column."""
     try:
         found = [e for e in sqlglot.parse(text, read="snowflake") if e is not None]
     except ParseError as error:
         raise _syntax(error) from error
     except TokenError as error:
-        raise _token(text, error) from error
+        raise _token(text) from error
     except RecursionError as error:
         raise StatementFailedError(StatementError.SYNTAX, "the statement is nested too deeply") from error
     except SqlglotError as error:
@@ -51,11 +51,10 @@ def _syntax(error: ParseError) -> StatementFailedError:
     )
 
 
-def _token(text: str, error: TokenError) -> StatementFailedError:
-    """A quote or comment that never ends: it starts at the last quote that the text opens."""
+def _token(text: str) -> StatementFailedError:
+    """Return the error of a quote or comment that never ends: it starts at the last quote that the text opens."""
     offset = max(text.rfind("'"), text.rfind('"'), text.rfind("/*"), 0)
     place = of_offset(text, offset)
-    del error
     return StatementFailedError(
         StatementError.SYNTAX,
         f"syntax error at line {place.line}, column {place.column}: a quoted text, name or comment never ends",

@@ -15,7 +15,7 @@ class Position:
     column: int
 
 
-def of_identifier(identifier: exp.Expression) -> Position | None:
+def of_identifier(identifier: exp.Expr) -> Position | None:
     """Return where an identifier starts."""
     meta = identifier.meta
     if "line" not in meta:

@@ -7,7 +7,7 @@ from sqlglot import exp
 from firn_services.catalog.names import Bound, TableName
 from firn_services.sql.resolve import Reference, canonical
 
-_OPERATORS: dict[type[exp.Expression], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.EQ: "="}
+_OPERATORS: dict[type[exp.Expr], str] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.EQ: "="}
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
@@ -37,7 +37,7 @@ def _bounds_of(reference: Reference, references: list[Reference]) -> Iterator[Bo
                 yield Bound(name, op, value)
 
 
-def _comparisons(condition: exp.Expression) -> Iterator[tuple[exp.Column, str, exp.Expression]]:
+def _comparisons(condition: exp.Expr) -> Iterator[tuple[exp.Column, str, exp.Expr]]:
     condition = condition.unnest()
     if isinstance(condition, exp.Between) and isinstance(condition.this, exp.Column):
         yield condition.this, ">=", condition.args["low"]
@@ -67,7 +67,7 @@ def _column_of(column: exp.Column, reference: Reference, siblings: list[Referenc
     return None if shared else mine[0]
 
 
-def _value(literal: exp.Expression) -> str | int | float | None:
+def _value(literal: exp.Expr) -> str | int | float | None:
     """Return a literal's value; a date stays text, as the catalog reads it by the column's type."""
     if isinstance(literal, exp.Cast) and literal.to.this in (exp.DType.DATE, exp.DType.DATE32):
         literal = literal.this

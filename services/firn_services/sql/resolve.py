@@ -33,7 +33,7 @@ class Reference:
     table: CatalogTable
 
 
-def canonical(identifier: exp.Expression) -> str:
+def canonical(identifier: exp.Expr) -> str:
     """Return an identifier as the catalog stores it."""
     name: str = identifier.this if isinstance(identifier, exp.Identifier) else identifier.name
     return name if identifier.args.get("quoted") else name.upper()
@@ -58,7 +58,7 @@ def table_name(node: exp.Table, defaults: Defaults) -> TableName:
     )
 
 
-def resolve_tables(statement: exp.Expression, catalog: CatalogReader, defaults: Defaults) -> list[Reference]:
+def resolve_tables(statement: exp.Expr, catalog: CatalogReader, defaults: Defaults) -> list[Reference]:
     """Return each mention of a catalog table. Raises StatementFailedError (unknown_table) with position."""
     return [
         Reference(node, _load(node, catalog, defaults))
@@ -99,7 +99,9 @@ def _is_common_table(node: exp.Table) -> bool:
     """Return whether a WITH that encloses this mention defines its name."""
     if node.args.get("db") or not isinstance(node.this, exp.Identifier):
         return False
-    name, child, parent = canonical(node.this), node, node.parent
+    name = canonical(node.this)
+    child: exp.Expr = node
+    parent = node.parent
     while parent is not None:
         clause = parent.args.get("with_")
         if clause is not None and clause is not child and _defines(clause, name, child):
@@ -110,7 +112,7 @@ def _is_common_table(node: exp.Table) -> bool:
     return False
 
 
-def _defines(clause: exp.With, name: str, child: exp.Expression) -> bool:
+def _defines(clause: exp.With, name: str, child: exp.Expr) -> bool:
     """Return whether a WITH defines a name for `child`: for the body all of it, for a member those before it."""
     for member in clause.expressions:
         if member is child and not clause.args.get("recursive"):
@@ -120,7 +122,7 @@ def _defines(clause: exp.With, name: str, child: exp.Expression) -> bool:
     return False
 
 
-def rename_to_engine(statement: exp.Expression, references: list[Reference]) -> dict[str, CatalogTable]:
+def rename_to_engine(statement: exp.Expr, references: list[Reference]) -> dict[str, CatalogTable]:
     """Rewrite the statement in place to the engine's names and return the tables by their engine name."""
     spelling = _spellings(references)
     for column in statement.find_all(exp.Column):
@@ -135,7 +137,7 @@ def rename_to_engine(statement: exp.Expression, references: list[Reference]) -> 
     return _rename_tables(statement, references)
 
 
-def _rename_tables(statement: exp.Expression, references: list[Reference]) -> dict[str, CatalogTable]:
+def _rename_tables(statement: exp.Expr, references: list[Reference]) -> dict[str, CatalogTable]:
     taken = {canonical(cte.args["alias"].this).lower() for cte in statement.find_all(exp.CTE)}
     names: dict[TableName, str] = {}
     tables: dict[str, CatalogTable] = {}
@@ -164,7 +166,7 @@ def _engine_name(name: TableName, taken: set[str]) -> str:
     return unique
 
 
-def _parts(node: exp.Table) -> list[exp.Expression]:
+def _parts(node: exp.Table) -> list[exp.Expr]:
     return [part for part in (node.this, node.args.get("db"), node.args.get("catalog")) if part is not None]
 
 

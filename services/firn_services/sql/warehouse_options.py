@@ -8,7 +8,7 @@ import re
 from firn_model.sizes import WarehouseSize
 from firn_model.statements import StatementError
 from sqlglot.dialects.snowflake import Snowflake
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from firn_services.errors import StatementFailedError
 from firn_services.sql.commands import Command, ResumeWarehouse, SetWarehouse, SuspendWarehouse

@@ -81,7 +81,7 @@ class Writer:
             with connection.begin():
                 outcomes.extend((write, self._apply(connection, write, alone=len(group) == 1)) for write in group)
         except SQLAlchemyError as error:
-            log.error("store write failed", error=type(error).__name__)
+            log.exception("store write failed")
             for write in group:
                 write.done.set_exception(error)
             return
