@@ -18,7 +18,7 @@ from pathlib import Path
 from firn_local.command import Command, run, succeeds
 from firn_local.docker import Docker
 from firn_local.errors import DaemonFailed
-from firn_local.firewall import Before, restore
+from firn_local.firewall import Before, allow_watchers, restore
 from firn_local.layout import Layout
 from firn_local.machine import CAP_SYS_RESOURCE, SEARCHED, find_program, has_capability
 from firn_local.process import ProcessId, Record, start_detached
@@ -67,11 +67,13 @@ class Daemon:
         docker = self.docker
         process = self.process
         if process is not None and docker.answers:
+            allow_watchers()
             return docker
         if process is not None:
             process.end()
         self.folder.mkdir(parents=True, exist_ok=True)
         before = self._prepare_network()
+        allow_watchers()
         self._write_config(IPv4Network(before.address_range))
         (self.folder / "docker.pid").unlink(missing_ok=True)
         log = self.layout.logs / "dockerd.log"

@@ -14,6 +14,9 @@ from firn_local.errors import DaemonFailed
 
 TABLES = ("nat", "filter")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
+WATCHERS_NEEDED = 1024
+"""A node takes about 20; with the kernel's default of 128 the seventh kubelet does not start."""
 CANDIDATES = tuple(IPv4Network(f"10.{second}.0.0/16") for second in (250, 251, 252, 253, 254, 249, 248))
 """Ranges for the daemon's networks; the first that no route of the machine overlaps is taken."""
 
@@ -27,6 +30,8 @@ class Before:
     rules: dict[str, str]
     """What iptables-save says of each table."""
     nft_tables: tuple[str, ...]
+    watchers: str = ""
+    """How many inotify instances a user may have; empty when it was not recorded."""
 
     @classmethod
     def read(cls, file: Path) -> Before | None:
@@ -44,6 +49,7 @@ class Before:
             forwarding=FORWARDING.read_text().strip(),
             rules=_rules(_nft_tables()),
             nft_tables=_nft_tables(),
+            watchers=WATCHERS.read_text().strip(),
         )
 
     def write(self, file: Path) -> None:
@@ -97,6 +103,12 @@ def is_empty(rules: str) -> bool:
     return "\n-A" not in rules and all(policy == "ACCEPT" for _, policy, *_ in chains)
 
 
+def allow_watchers() -> None:
+    """Let several clusters' kubelets and containers watch files."""
+    if int(WATCHERS.read_text()) < WATCHERS_NEEDED:
+        WATCHERS.write_text(str(WATCHERS_NEEDED))
+
+
 def restore(before: Before, bridges: Sequence[str]) -> None:
     """Take away the rules, chains, tables and settings that our daemon added."""
     for table, after in _rules(_nft_tables()).items():
@@ -109,6 +121,8 @@ def restore(before: Before, bridges: Sequence[str]) -> None:
             run(["nft", "delete", "table", *name.split()])
     if FORWARDING.read_text().strip() != before.forwarding:
         FORWARDING.write_text(before.forwarding)
+    if before.watchers and WATCHERS.read_text().strip() != before.watchers:
+        WATCHERS.write_text(before.watchers)
 
 
 def _rules(nft_tables: Sequence[str]) -> dict[str, str]:
