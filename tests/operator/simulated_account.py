@@ -1,0 +1,429 @@
+"""An account in memory: API server, machines, node agents and services, and an operator that runs the real decisions.
+
+Time is simulated and every choice comes from one seed. What the operator knows lags behind what is true: watches bring it
+late, answers and whole operators get lost, and a request that was sent may be carried out after its sender has died.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from firn_model import names
+from firn_model.clusters import ClusterPhase, ClusterStatus
+from firn_model.warehouses import WarehouseLoad
+from firn_operator.controllers.cluster import ClusterController
+from firn_operator.controllers.pool import PoolController
+from firn_operator.decide import cluster as clusters
+from firn_operator.decide import pool as pools
+from firn_operator.decide import warehouse as warehouses
+from firn_operator.decide.observed import Cluster, Node, Warehouse
+from firn_operator.observe.account import Account
+
+from tests.operator.observations import ALIVE, NOW, REPORTER, TEMPLATE, cluster, node, pool, warehouse
+
+BOOT = timedelta(seconds=4)
+STEP = timedelta(milliseconds=50)
+TARGET = 2
+
+
+@dataclass
+class Agent:
+    """What a node holds."""
+
+    epoch: str | None = None
+    draining: bool = False
+    held: set[int] = field(default_factory=set)
+
+
+class SimulatedAccount:
+    """The truth, and the operator's view of it."""
+
+    def __init__(self, seed: int, warehouse_count: int) -> None:
+        self.random = random.Random(seed)
+        self.now: datetime = NOW
+        self.version = 1
+        self.serial = 0
+        self.nodes: dict[str, Node] = {}
+        self.clusters: dict[str, Cluster] = {}
+        self.warehouses: dict[str, Warehouse] = {}
+        self.agents: dict[str, Agent] = {}
+        self.pool = pool(TARGET, 4)
+        self.queued: dict[str, list[int]] = {}
+        self.accepted: set[int] = set()
+        self.finished: set[int] = set()
+        self.epochs_of: dict[str, set[str]] = {}
+        self.in_flight: list[Callable[[], None]] = []
+        self.creations_in_flight: list[Callable[[], None]] = []
+        for number in range(warehouse_count):
+            name = f"w{number}"
+            self.queued[name] = []
+            self.warehouses[name] = replace(warehouse({"auto_suspend_seconds": 5}), name=name, uid=f"{name}-uid")
+        self.restart()
+
+    # The operator.
+
+    def restart(self) -> None:
+        """Start a new operator: it knows what a list says.
+
+        Creations that the old one had sent were carried out by then or never are: its connections ended with it, and
+        the new one waited for the Lease. Claims may even arrive later, since their guard does not rely on that.
+        """
+        for request in self.creations_in_flight:
+            if self.random.random() < 0.5:
+                request()
+        self.creations_in_flight = []
+        nothing = cast("Any", None)
+        self.account = Account("key")
+        self.pools = PoolController(nothing, self.account, nothing)
+        self.controller = ClusterController(
+            nothing, self.account, nothing, nothing, nothing, self.pools, cast("Any", lambda name: None)
+        )
+        self.talks: dict[str, clusters.Talk] = {}
+        self.account.state.services = ALIVE
+        self.account.state.pools.put(self.pool)
+        self.deliver(everything=True)
+
+    def deliver(self, everything: bool = False) -> None:
+        """Bring news of some objects, or of all, to the operator."""
+        state = self.account.state
+        for shelf, truth in (
+            (state.nodes, self.nodes),
+            (state.clusters, self.clusters),
+            (state.warehouses, self.warehouses),
+        ):
+            for item in list(truth.values()):
+                if everything or self.random.random() < 0.5:
+                    shelf.put(item)  # type: ignore[attr-defined]
+            for known in shelf.values():  # type: ignore[attr-defined]
+                current = truth.get(known.name)  # type: ignore[attr-defined]
+                if (current is None or current.uid != known.uid) and (everything or self.random.random() < 0.5):
+                    shelf.remove(known.name, known.uid)  # type: ignore[attr-defined]
+
+    def reconcile_warehouse(self, name: str) -> None:
+        known = self.account.state.warehouses.get(name)
+        if known is None:
+            return
+        observed = warehouses.Observed(known, self.account.state.clusters_of(known.uid), ALIVE)
+        for action in warehouses.decide(observed, self.now).actions:
+            if isinstance(action, warehouses.StartCluster):
+                self._create_cluster(known, action.index)
+            else:
+                self._drain_cluster(known, action)
+        if not self.account.state.clusters_of(known.uid) and known.status.suspended_at is None:
+            status = known.status.model_copy(update={"suspended_at": self.now})
+            self._write(self.warehouses, replace(self.warehouses[name], status=status))
+        elif self.account.state.clusters_of(known.uid):
+            status = self.warehouses[name].status.model_copy(update={"suspended_at": None})
+            self._write(self.warehouses, replace(self.warehouses[name], status=status))
+
+    def _create_cluster(self, owner: Warehouse, index: int) -> None:
+        name = f"{owner.name}-{index}"
+        if name not in self.clusters:
+            spec = cluster(index, running=False).spec.model_copy(update={"warehouse": owner.name})
+            made = replace(
+                cluster(index, running=False),
+                name=name,
+                uid=self._uid("e"),
+                warehouse_uid=owner.uid,
+                requested_at=self.now,
+                created_at=self.now,
+                spec=spec,
+            )
+            self._write(self.clusters, made)
+        self.account.state.clusters.put(self.clusters[name])
+
+    def _drain_cluster(self, known: Warehouse, action: warehouses.DrainCluster) -> None:
+        fresh = self.warehouses[known.name]
+        self.account.state.warehouses.put(fresh)
+        observed = warehouses.Observed(fresh, self.account.state.clusters_of(fresh.uid), ALIVE)
+        target = self.clusters.get(action.name)
+        if action in warehouses.decide(observed, self.now).actions and target and target.uid == action.uid:
+            spec = target.spec.model_copy(update={"drain": True})
+            self._write(self.clusters, replace(target, spec=spec))
+
+    def reconcile_cluster(self, name: str) -> None:
+        known = self.account.state.clusters.get(name)
+        if known is None or self.pools.reservations.node_of(known.uid):
+            return
+        observed = replace(self.controller.observe(known), talk=self.talks.get(known.uid))
+        for action in clusters.decide(observed, self.now).actions:
+            self._apply(known, action)
+
+    def _apply(self, known: Cluster, action: clusters.Action) -> None:
+        match action:
+            case clusters.ClaimHead(node=target):
+                self.pools.promise(known.uid, target, self.now)
+                self._send(lambda a=self.account, p=self.pools: self._claim(known, target, a, p), self.in_flight)
+            case clusters.BindHead(node=target):
+                self._bind(known, target)
+            case clusters.ProbeHead(node=target):
+                self._ask(known, target)
+            case clusters.DrainHead(node=target):
+                agent = self._ask(known, target)
+                if agent:
+                    agent.draining = agent.epoch == known.uid
+                    drained = agent.epoch != known.uid or not agent.held
+                    self.talks[known.uid] = clusters.Talk(target.uid, drained=drained)
+            case clusters.ClearHead():
+                if self._head_is_lost(known):
+                    self._status(known, ClusterStatus())
+            case clusters.BeginDrain():
+                self._status(known, known.status.model_copy(update={"phase": ClusterPhase.DRAINING}))
+            case clusters.MarkDrained(reason=reason):
+                if reason is not clusters.Reason.HEAD_LOST or self._head_is_lost(known):
+                    update = {"phase": ClusterPhase.DRAINED, "drained": True, "endpoint": None}
+                    self._status(known, known.status.model_copy(update=update))
+            case clusters.ReleaseNode(node=target):
+                self._delete_node(target)
+            case clusters.DeleteCluster():
+                current = self.clusters.get(known.name)
+                if current and current.uid == known.uid:
+                    self._write(self.clusters, replace(current, deleting=True))
+            case clusters.RemoveFinalizer():
+                current = self.clusters.get(known.name)
+                if current and current.uid == known.uid:
+                    del self.clusters[known.name]
+                self.account.state.clusters.remove(known.name, known.uid)
+
+    def _claim(self, known: Cluster, target: Node, account: Account, controller: PoolController) -> None:
+        """Carry out a claim at the API server; its sender may be dead by now."""
+        current = self.nodes.get(target.name)
+        if current and current.uid == target.uid and current.is_warm:
+            self.epochs_of.setdefault(target.uid, set()).add(known.uid)
+            claimed = replace(
+                current, state=names.STATE_CLAIMED, epoch=known.uid, cluster=known.name, claimed_at=self.now
+            )
+            self._write(self.nodes, claimed)
+        controller.reservations.release(known.uid)
+        current = self.nodes.get(target.name)
+        if current and current.uid == target.uid:
+            account.state.nodes.put(current)
+        else:
+            account.state.nodes.remove(target.name, target.uid)
+
+    def _bind(self, known: Cluster, target: Node) -> None:
+        agent = self.agents.get(target.uid)
+        if agent is None or agent.epoch not in (None, known.uid):
+            self.talks[known.uid] = clusters.Talk(target.uid, bind_refused="no")
+            return
+        agent.epoch = known.uid
+        status = known.status.model_copy(
+            update={
+                "phase": ClusterPhase.RUNNING,
+                "endpoint": "http://head",
+                "head": target.name,
+                "head_uid": target.uid,
+            }
+        )
+        self._status(known, status)
+
+    def _ask(self, known: Cluster, target: Node) -> Agent | None:
+        agent = self.agents.get(target.uid)
+        said = self.talks.get(known.uid, clusters.Talk(target.uid))
+        since = None if agent else said.silent_since or self.now
+        self.talks[known.uid] = clusters.Talk(target.uid, silent_since=since, probed_at=self.now)
+        return agent
+
+    def _head_is_lost(self, known: Cluster) -> bool:
+        head = self.nodes.get(known.status.head or "")
+        if head:
+            self.account.state.nodes.put(head)
+        return head is None or head.uid != known.status.head_uid or not head.is_alive
+
+    def _status(self, known: Cluster, status: ClusterStatus) -> None:
+        current = self.clusters.get(known.name)
+        if current and current.uid == known.uid:
+            self._write(self.clusters, replace(current, status=status))
+
+    def reconcile_pool(self) -> None:
+        observed = self.pools.observe(self.pool)
+        for action in pools.decide(observed, self.now).actions:
+            if isinstance(action, pools.CreateNode):
+                self.pools._creating["default"].add(action.slot)
+                self._send(
+                    lambda a=self.account, p=self.pools, s=action.slot: self._create_node(s, a, p),
+                    self.creations_in_flight,
+                )
+            elif self._may_delete(action):
+                self._delete_node(action.node, unchanged=action.node.is_warm)
+
+    def _may_delete(self, action: pools.DeleteNode) -> bool:
+        if action.reason is pools.Reason.ORPHANED:
+            owner = self.clusters.get(action.node.cluster or "")
+            if owner and owner.uid == action.node.epoch:
+                self.account.state.clusters.put(owner)
+                return False
+        return True
+
+    def _create_node(self, slot: int, account: Account, controller: PoolController) -> None:
+        name = f"default-{slot}"
+        if name not in self.nodes:
+            fresh = node(slot, ready=False, age=0, created_at=self.now, uid=self._uid("u"), template=TEMPLATE)
+            self._write(self.nodes, fresh)
+            self.check_pool()
+        account.state.nodes.put(self.nodes[name])
+        controller._creating["default"].discard(slot)
+
+    def _delete_node(self, target: Node, unchanged: bool = False) -> None:
+        current = self.nodes.get(target.name)
+        if current is None or current.uid != target.uid:
+            self.account.state.nodes.remove(target.name, target.uid)
+            return
+        self.account.state.nodes.put(current)
+        if unchanged and current.version != target.version:
+            return
+        agent = self.agents.get(target.uid)
+        assert not (agent and agent.held and current.is_alive and current.ready), f"{target.name} held {agent}"
+        self._kill(target.name)
+        del self.nodes[target.name]
+        self.account.state.nodes.remove(target.name, target.uid)
+
+    def _send(self, request: Callable[[], None], later: list[Callable[[], None]]) -> None:
+        """Send a request that the API server carries out at once or later."""
+        if self.random.random() < 0.5:
+            request()
+        else:
+            later.append(request)
+
+    # The world.
+
+    def boot_nodes(self) -> None:
+        for item in list(self.nodes.values()):
+            if item.phase == "Pending" and self.now >= item.created_at + BOOT:
+                self.agents[item.uid] = Agent()
+                self._write(self.nodes, replace(item, phase="Running", ready=True, address="10.0.0.1"))
+
+    def _kill(self, name: str) -> None:
+        """End a node; what it ran goes back to its place in the queue."""
+        item = self.nodes[name]
+        agent = self.agents.pop(item.uid, None)
+        if agent and agent.held:
+            owner = next(c.spec.warehouse for c in self.clusters.values() if c.uid == agent.epoch)
+            self.queued[owner] = sorted([*self.queued[owner], *agent.held])
+            self.report(owner)
+
+    def fail_node(self) -> None:
+        alive = [n for n in self.nodes.values() if n.phase == "Running"]
+        if alive:
+            item = self.random.choice(alive)
+            self._kill(item.name)
+            self._write(self.nodes, replace(self.nodes[item.name], phase="Failed", ready=False, failed_at=self.now))
+
+    def arrive(self, name: str) -> None:
+        self.serial += 1
+        self.accepted.add(self.serial)
+        self.queued[name].append(self.serial)
+        self.report(name)
+
+    def dispatch(self, name: str) -> None:
+        """Services give the first statement to a running cluster, whose head may refuse it."""
+        for item in self.clusters.values():
+            if item.spec.warehouse != name or not item.is_running or not self.queued[name]:
+                continue
+            agent = self.agents.get(item.status.head_uid or "")
+            if agent and agent.epoch == item.uid and not agent.draining:
+                agent.held.add(self.queued[name].pop(0))
+        self.report(name)
+
+    def finish(self, name: str) -> None:
+        for item in self.clusters.values():
+            agent = self.agents.get(item.status.head_uid or "")
+            if item.spec.warehouse == name and agent and agent.epoch == item.uid and agent.held:
+                self.finished.add(agent.held.pop())
+        self.report(name)
+
+    def running(self, name: str) -> int:
+        epochs = {c.uid for c in self.clusters.values() if c.spec.warehouse == name}
+        return sum(len(a.held) for a in self.agents.values() if a.epoch in epochs)
+
+    def report(self, name: str) -> None:
+        current = self.warehouses[name]
+        queued, running = len(self.queued[name]), self.running(name)
+        old = current.load
+        idle = None if queued or running else (old.idle_since if old and old.idle_since else self.now)
+        load = WarehouseLoad(queued=queued, running=running, idle_since=idle, observed_at=self.now, reporter=REPORTER)
+        if old is None or (old.queued, old.running) != (queued, running):
+            self._write(self.warehouses, replace(current, status=current.status.model_copy(update={"load": load})))
+
+    def request_suspension(self, name: str) -> None:
+        self._write(self.warehouses, replace(self.warehouses[name], suspend_requested_at=self.now))
+
+    def set_hold(self, name: str, held: bool) -> None:
+        current = self.warehouses[name]
+        self._write(self.warehouses, replace(current, spec=current.spec.model_copy(update={"suspended": held})))
+
+    def _uid(self, prefix: str) -> str:
+        self.serial += 1
+        return f"{prefix}{self.serial}"
+
+    def _write(self, shelf: dict[str, Any], item: Any) -> None:
+        """Store an object; the operator learns of it now or later."""
+        self.version += 1
+        shelf[item.name] = replace(item, version=self.version)
+        if self.random.random() < 0.5:
+            self.deliver()
+
+    # What must hold.
+
+    def check_pool(self) -> None:
+        """The pool never has more warm nodes than its target, one for each waiting cluster and each claim under way."""
+        warm = [n for n in self.nodes.values() if n.is_warm and n.is_alive]
+        waiting = [c for c in self.clusters.values() if c.status.head_uid is None and not c.is_leaving]
+        most = TARGET + max(len(waiting), len(self.warehouses)) + len(self.in_flight)
+        assert len(warm) <= most, [n.name for n in warm]
+
+    def check(self) -> None:
+        """No node serves two epochs; nothing accepted has vanished."""
+        assert all(len(epochs) == 1 for epochs in self.epochs_of.values())
+        waiting = {s for statements in self.queued.values() for s in statements}
+        held = {s for agent in self.agents.values() for s in agent.held}
+        assert self.accepted == waiting | held | self.finished
+
+    def step(self) -> None:
+        """Let one thing happen."""
+        name = self.random.choice(list(self.warehouses))
+        happenings: list[tuple[int, Callable[[], object]]] = [
+            (4, lambda: self.arrive(name)),
+            (8, lambda: self.dispatch(name)),
+            (6, lambda: self.finish(name)),
+            (1, lambda: self.request_suspension(name)),
+            (1, lambda: self.set_hold(name, self.random.random() < 0.3)),
+            (1, self.fail_node),
+            (1, self.restart),
+            (6, self.deliver),
+            (6, self.land_request),
+        ]
+        weights = [weight for weight, _ in happenings]
+        self.random.choices([act for _, act in happenings], weights)[0]()
+        self.operate()
+
+    def land_request(self) -> None:
+        for requests in (self.in_flight, self.creations_in_flight):
+            if requests:
+                requests.pop(self.random.randrange(len(requests)))()
+
+    def operate(self) -> None:
+        """Advance the clock, boot nodes, and reconcile some objects in random order."""
+        self.now += STEP * self.random.randint(0, 10)
+        self.boot_nodes()
+        turns: list[Callable[[], None]] = [self.reconcile_pool]
+        turns += [lambda n=n: self.reconcile_warehouse(n) for n in self.warehouses]
+        turns += [lambda n=n: self.reconcile_cluster(n) for n in list(self.clusters)]
+        for turn in self.random.sample(turns, self.random.randint(0, len(turns))):
+            turn()
+        self.check()
+
+    def calm_down(self, rounds: int = 600) -> None:
+        """Let faults end and everything be delivered; statements finish as they come."""
+        for name in self.warehouses:
+            self.set_hold(name, False)
+        for _ in range(rounds):
+            while self.in_flight or self.creations_in_flight:
+                self.land_request()
+            self.deliver(everything=True)
+            for name in self.warehouses:
+                self.dispatch(name)
+                self.finish(name)
+            self.operate()
