@@ -1,7 +1,7 @@
 """An account in memory: API server, machines, node agents and services, and an operator that runs the real decisions.
 
-Time is simulated and every choice comes from one seed. What the operator knows lags behind what is true: watches bring it
-late, answers and whole operators get lost, and a request that was sent may be carried out after its sender has died.
+Time is simulated and every choice comes from one seed. What the operator knows lags behind what is true: watches bring
+it late, answers and whole operators get lost, and a request that was sent may be carried out after its sender has died.
 """
 
 import random
