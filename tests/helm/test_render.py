@@ -201,7 +201,7 @@ def test_on_kind_the_doors_are_open_and_components_are_placed(render: Render) ->
 
 def test_services_find_their_object_store(render: Render) -> None:
     built_in = environment(render(), "firn-services")
-    assert built_in["FIRN_OBJECT_STORE_ENDPOINT"] == "http://firn-object-store:9000"
+    assert built_in["FIRN_OBJECT_STORE_ENDPOINT"] == "http://firn-object-store.account.svc.cluster.local:9000"
     manifests = render(*OWN_STORE)
     own = environment(manifests, "firn-services")
     assert own["FIRN_OBJECT_STORE_ENDPOINT"] == "https://s3.example.com"

@@ -99,9 +99,10 @@ tolerations:
 {{ .Values.objectStore.existingSecret | default "firn-object-store" }}
 {{- end }}
 
-{{/* The built-in store by its short name: one DNS question from pods of this namespace. */}}
+{{/* The built-in store by its full name: a short one makes resolvers ask for AAAA under every search domain, upstream too. */}}
 {{- define "firn.objectStoreEndpoint" -}}
-{{ .Values.objectStore.builtin.enabled | ternary "http://firn-object-store:9000" .Values.objectStore.endpoint }}
+{{- $builtin := printf "http://firn-object-store.%s.svc.%s:9000" .Release.Namespace .Values.clusterDomain -}}
+{{ .Values.objectStore.builtin.enabled | ternary $builtin .Values.objectStore.endpoint }}
 {{- end }}
 
 {{/* Annotation of what outlives the release. */}}
