@@ -24,6 +24,7 @@ from firn_local.waiting import until
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 NETWORK = "kind"
 READY_SECONDS = 90
+PROVISIONER = ("--selector=app=local-path-provisioner", "--namespace=local-path-storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,9 @@ class Cluster:
             for namespace in ("kube-system", "local-path-storage"):
                 wanted = ("deployments", "--all", f"--namespace={namespace}")
                 self.kubectl_run("wait", "--for=condition=Available", *wanted, limit, timeout_seconds=patience)
+            # After a restart the deployments' conditions are as old as before it; those of the pods are not.
+            for pods in (("--all", "--namespace=kube-system"), PROVISIONER):
+                self.kubectl_run("wait", "--for=condition=Ready", "pods", *pods, limit, timeout_seconds=patience)
         except CommandFailed as failure:
             raise ClusterFailed(f"cluster {self.name} does not get ready: {failure}") from failure
 
