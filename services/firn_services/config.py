@@ -1,5 +1,7 @@
 """The services' configuration, from the environment (prefix FIRN_)."""
 
+import secrets
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +16,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True)
 
     namespace: str = "default"
-    identity: str = Field(default="firn-services", description="Holder of the Lease; the pod's name in a cluster.")
+    identity: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}_{secrets.token_hex(4)}",
+        description="Holder of the Lease: this very process, so that what an earlier one reported is not fresh.",
+    )
     signing_key_file: Path = Path("/etc/firn/signing/private-key.pem")
     database_url: str = "sqlite:////var/lib/firn/firn.db"
 

@@ -1,5 +1,6 @@
 """Talking to the heads of clusters: signed dispatches and cancels, answers as frames."""
 
+import io
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ class Dispatcher:
         body = message.model_dump_json().encode()
         try:
             async with self._http.post(
-                f"{head.endpoint}/statements", data=body, headers=self._headers("/statements", body)
+                f"{head.endpoint}/statements", data=io.BytesIO(body), headers=self._headers("/statements", body)
             ) as answer:
                 if answer.status != 200:
                     raise _refused(answer.status, await answer.read())

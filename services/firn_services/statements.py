@@ -31,6 +31,8 @@ from firn_services.store.statements import DuplicateRequestError, StatementStore
 from firn_services.ticket import Ticket
 
 log = structlog.get_logger()
+RETRY_SECONDS = 1.0
+START_SECONDS = 30
 _AS_STATEMENT_ERROR = {
     "conflict": StatementError.ALREADY_EXISTS,
     "not_found": StatementError.UNKNOWN_TABLE,
@@ -68,6 +70,7 @@ class Statements:
         self._tickets: dict[str, Ticket] = {}
         self._followers: set[asyncio.Task[None]] = set()
         self._submitting: dict[tuple[str, str], asyncio.Lock] = {}
+        self._recovered = asyncio.Event()
         self._place = 0
 
     async def recover(self) -> None:
@@ -76,10 +79,20 @@ class Statements:
         for record in await asyncio.to_thread(self._store.unfinished):
             if record.state is StatementState.RUNNING:
                 record = record.requeued()
+            await self._take_up_or_fail(record)
+        self._recovered.set()
+
+    async def _take_up_or_fail(self, record: StatementRecord) -> None:
+        while True:
             try:
                 await self._take_up(record)
             except StatementFailedError as error:
+                if error.error is StatementError.OBJECT_STORE_UNREACHABLE:
+                    log.warning("statement not taken up yet", statement=record.id, error=error.message)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 await self._store.finish(record.failed(error.detail(), datetime.now(UTC)), None)
+            return
 
     async def _take_up(self, record: StatementRecord) -> None:
         compiled = await asyncio.to_thread(
@@ -91,6 +104,7 @@ class Statements:
 
     async def submit(self, request: SubmitRequest, user: str) -> StatementReply:
         """Take a statement, durably, and return it when it is final or after the wait. Raises ServicesError."""
+        await self._until_recovered()
         if request.request_id is None:
             return await self._submit(request, user)
         key = (user, request.request_id)
@@ -108,6 +122,16 @@ class Statements:
             if not lock.locked():
                 self._submitting.pop(key, None)
         return await self._reply_after(statement, request.wait_seconds)
+
+    async def _until_recovered(self) -> None:
+        """Wait until what an earlier process left is back in its place. Raises UnavailableError."""
+        if self._recovered.is_set():
+            return
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._recovered.wait()
+        except TimeoutError as error:
+            raise UnavailableError("the services are still starting; /readyz says what is missing") from error
 
     async def _submit(self, request: SubmitRequest, user: str) -> StatementReply:
         return await self._reply_after(await self._accept(request, user), request.wait_seconds)

@@ -1,0 +1,260 @@
+"""From Snowflake's SQL to the engine's: translations, commands, errors with their position, TPC-H."""
+
+import base64
+
+import pyarrow as pa
+import pytest
+from datafusion import SessionContext
+from firn_local.cache import Cache
+from firn_local.layout import Layout
+from firn_local.tpch import Tpch
+from firn_model.messages import DataFile
+from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
+from firn_services.errors import StatementFailedError
+from firn_services.sql.commands import (
+    CreateSchema,
+    CreateTable,
+    CreateWarehouseCommand,
+    Drop,
+    DropWarehouse,
+    ObjectKind,
+    ResumeWarehouse,
+    SetWarehouse,
+    Show,
+    SuspendWarehouse,
+    Use,
+)
+from firn_services.sql.compile import Compiler, Explain, Query
+from firn_services.sql.resolve import Defaults
+
+KINDS = {"i": pa.int64(), "n": pa.decimal128(15, 2), "s": pa.string(), "d": pa.date32()}
+TPCH = {
+    "lineitem": "l_orderkey:i l_partkey:i l_suppkey:i l_linenumber:i l_quantity:n l_extendedprice:n l_discount:n "
+    "l_tax:n l_returnflag:s l_linestatus:s l_shipdate:d l_commitdate:d l_receiptdate:d l_shipinstruct:s l_shipmode:s "
+    "l_comment:s",
+    "orders": "o_orderkey:i o_custkey:i o_orderstatus:s o_totalprice:n o_orderdate:d o_orderpriority:s o_clerk:s "
+    "o_shippriority:i o_comment:s",
+    "customer": "c_custkey:i c_name:s c_address:s c_nationkey:i c_phone:s c_acctbal:n c_mktsegment:s c_comment:s",
+    "part": "p_partkey:i p_name:s p_mfgr:s p_brand:s p_type:s p_size:i p_container:s p_retailprice:n p_comment:s",
+    "supplier": "s_suppkey:i s_name:s s_address:s s_nationkey:i s_phone:s s_acctbal:n s_comment:s",
+    "partsupp": "ps_partkey:i ps_suppkey:i ps_availqty:i ps_supplycost:n ps_comment:s",
+    "nation": "n_nationkey:i n_name:s n_regionkey:i n_comment:s",
+    "region": "r_regionkey:i r_name:s r_comment:s",
+    "mixed": "Id:i PLAIN:s",
+}
+
+
+class FakeCatalog:
+    """TPC-H's tables without files, and what was asked to be pruned."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.pruned: dict[str, tuple[Bound, ...]] = {}
+        self._tables = {t.name: t for t in map(self._table, TPCH)}
+
+    @staticmethod
+    def _table(name: str) -> CatalogTable:
+        columns = [column.split(":") for column in TPCH[name].split()]
+        schema = pa.schema([(column, KINDS[kind]) for column, kind in columns])
+        ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
+        return CatalogTable(TableName("TPCH", "SF1", name.upper()), f"s3://b/{name}", schema, ipc, ())
+
+    def databases(self) -> list[str]:
+        return ["TPCH"]
+
+    def schemas(self, database: str | None = None) -> list[SchemaName]:
+        return [SchemaName("TPCH", "SF1")]
+
+    def tables(self, database: str | None = None, schema: str | None = None) -> list[TableName]:
+        return sorted(self._tables)
+
+    def load(self, name: TableName) -> CatalogTable:
+        if name not in self._tables:
+            raise NoSuchTableError(name)
+        return self._tables[name]
+
+    def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:
+        self.pruned[table.name.name] = bounds
+        return table.files
+
+
+DEFAULTS = Defaults("TPCH", "SF1")
+
+
+def compiled(sql: str) -> object:
+    return Compiler(FakeCatalog(), DEFAULTS).compile(sql, DEFAULTS)
+
+
+@pytest.mark.component
+def test_the_22_queries_of_tpch_compile() -> None:
+    queries = Tpch(Cache(Layout.from_environment().cache)).queries
+    assert len(queries) == 22
+    for number, sql in queries.items():
+        query = compiled(sql)
+        assert isinstance(query, Query), number
+        assert query.tables, number
+
+
+@pytest.mark.parametrize(
+    ("sql", "engine"),
+    [
+        ("select 1", "SELECT 1"),
+        (
+            'select L_ORDERKEY, l."L_TAX" from tpch.sf1.lineitem l',
+            'SELECT "l_orderkey", "l"."l_tax" FROM "tpch_sf1_lineitem" AS "l"',
+        ),
+        ("select Nation.n_name from nation", 'SELECT "nation"."n_name" FROM "tpch_sf1_nation" AS "nation"'),
+        ("select id, plain from mixed", 'SELECT "Id", "PLAIN" FROM "tpch_sf1_mixed" AS "mixed"'),
+        (
+            "with nation as (select 1 as x) select * from nation",
+            'WITH "nation" AS (SELECT 1 AS "x") SELECT * FROM "nation"',
+        ),
+        ("values (1, 2)", "VALUES (1, 2)"),
+        ("select top 3 n_name from nation", 'SELECT "n_name" FROM "tpch_sf1_nation" AS "nation" LIMIT 3'),
+        ("select iff(true, 1, 2)", "SELECT CASE WHEN TRUE THEN 1 ELSE 2 END"),
+        ("select 1::int", "SELECT CAST(1 AS BIGINT)"),
+    ],
+)
+def test_translations(sql: str, engine: str) -> None:
+    query = compiled(sql)
+    assert isinstance(query, Query)
+    assert query.sql == engine
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("select 0.06 + 0.01 = 0.07", "True"),
+        ("select 1 / 2 = 0.5", "True"),
+        ("select 7 % 4", "3"),
+        ("select 'it''s'", "it's"),
+        ("select date '1998-12-01' - interval '90' day", "1998-09-02"),
+        ("select year(date '1998-12-01')", "1998"),
+        ("select substring('warehouse', 1, 4)", "ware"),
+        ("select nvl(null, 2)", "2"),
+        ("select count_if(x > 1) from (values (1), (2), (3)) as t(x)", "2"),
+        ("select x from (values (1), (2)) as t(x) qualify row_number() over (order by x desc) = 1", "2"),
+    ],
+)
+def test_the_engine_gives_snowflakes_answer(sql: str, value: str) -> None:
+    query = compiled(sql)
+    assert isinstance(query, Query)
+    (batch,) = SessionContext().sql(query.sql).collect()
+    assert str(batch.column(0)[0].as_py()) == value
+
+
+@pytest.mark.parametrize(
+    ("sql", "error", "line", "column", "words"),
+    [
+        ("select\n  from where", "syntax", 2, 8, "expected table name"),
+        ("selec 1", "syntax", 1, 7, "near '1'"),
+        ("sum", "syntax", 1, 1, "not a statement"),
+        ("select 1 +", "syntax", 1, 10, "missing"),
+        ("select 'abc", "syntax", 1, 8, "never ends"),
+        ("", "syntax", 1, 1, "no statement"),
+        ("select 1; select 2", "unsupported", None, None, "one at a time"),
+        ("select *\nfrom linitem", "unknown_table", 2, 6, "did you mean tpch.sf1.lineitem?"),
+        ("select * from sales.lineitem", "unknown_table", 1, 21, "did you mean tpch.sf1.lineitem?"),
+        ("with a as (select * from a) select * from a", "unknown_table", 1, 26, "tpch.sf1.a"),
+        ("select n_nam\nfrom nation", "unknown_column", 1, 8, "did you mean n_name?"),
+        ("select x.n_name from nation n", "unknown_column", 1, 10, "x.n_name"),
+        ("select n_name from nation a, nation b", "unknown_column", 1, 8, "ambiguous"),
+        ("select foo(1)", "unsupported", 1, 8, "function foo"),
+        ("select sum(n_name) from nation", "type", 1, 8, "sum"),
+        ("select n_name + date '2020-01-01' from nation", "type", None, None, "cannot coerce"),
+        ("insert into t values (1)", "unsupported", None, None, "comes later"),
+        ("create table t as select 1", "unsupported", None, None, "comes later"),
+        ("alter warehouse w", "syntax", 1, 18, "suspend, resume or set"),
+        ("alter warehouse w suspendd", "unsupported", None, None, "suspendd"),
+        ("create warehouse w warehouse_size = 'HUGE'", "syntax", None, None, "sizes are xs, s"),
+        ("explain select n_nam from nation", "unknown_column", 1, 16, "did you mean n_name?"),
+    ],
+)
+def test_errors_say_what_and_where(sql: str, error: str, line: int | None, column: int | None, words: str) -> None:
+    with pytest.raises(StatementFailedError) as raised:
+        compiled(sql)
+    found = raised.value
+    assert (found.code, found.line, found.column) == (error, line, column), found.message
+    assert words in found.message.lower()
+
+
+@pytest.mark.parametrize(
+    ("sql", "command"),
+    [
+        ("show tables", Show(ObjectKind.TABLE, None, "TPCH", "SF1")),
+        ("show terse tables like 'a%' in schema x.y", Show(ObjectKind.TABLE, "a%", "X", "Y")),
+        ("show tables in database x", Show(ObjectKind.TABLE, None, "X", None)),
+        ("show schemas", Show(ObjectKind.SCHEMA, None, "TPCH", None)),
+        ("show warehouses", Show(ObjectKind.WAREHOUSE, None, "TPCH", None)),
+        ("create schema if not exists a.b", CreateSchema(SchemaName("A", "B"), True)),
+        ('create schema "b c"', CreateSchema(SchemaName("TPCH", "b c"), False)),
+        ("drop table if exists t", Drop(ObjectKind.TABLE, "TPCH", "SF1", "T", True)),
+        ("drop schema a.b", Drop(ObjectKind.SCHEMA, "A", "B")),
+        ("drop database d", Drop(ObjectKind.DATABASE, "D")),
+        ("use warehouse w", Use(ObjectKind.WAREHOUSE, "W")),
+        ("use a.b", Use(ObjectKind.SCHEMA, "B", "A")),
+        ("use database d", Use(ObjectKind.DATABASE, "D")),
+        (
+            "create table t (a int not null, b varchar(10), c number(10, 2))",
+            CreateTable(
+                TableName("TPCH", "SF1", "T"),
+                pa.schema([pa.field("a", pa.int64(), False), ("b", pa.string()), ("c", pa.decimal128(10, 2))]),
+                False,
+                False,
+            ),
+        ),
+        (
+            "create warehouse if not exists w warehouse_size='X-SMALL' auto_suspend=60 auto_resume=true comment='x'",
+            CreateWarehouseCommand(
+                "W", True, {"size": "XS", "autoSuspendSeconds": 60, "autoResume": True, "comment": "x"}
+            ),
+        ),
+        ("alter warehouse w suspend", SuspendWarehouse("W", False)),
+        ("alter warehouse if exists w resume if suspended", ResumeWarehouse("W", True, True)),
+        (
+            "alter warehouse w set warehouse_size = x-large auto_suspend = null",
+            SetWarehouse("W", False, {"size": "XL", "autoSuspendSeconds": 0}),
+        ),
+        ("drop warehouse w", DropWarehouse("W", False)),
+        ("explain select 1", Explain(("SELECT 1",))),
+    ],
+)
+def test_commands(sql: str, command: object) -> None:
+    assert compiled(sql) == command
+
+
+@pytest.mark.parametrize(
+    ("sql", "bounds"),
+    [
+        ("select 1 from nation where n_nationkey < 5", (Bound("n_nationkey", "<", 5),)),
+        ("select 1 from nation n where 5 >= N.n_nationkey and n_name like 'A%'", (Bound("n_nationkey", "<=", 5),)),
+        (
+            "select 1 from nation where n_nationkey between 1 and 2",
+            (Bound("n_nationkey", ">=", 1), Bound("n_nationkey", "<=", 2)),
+        ),
+        ("select 1 from nation where n_nationkey < 5 or n_name = 'A'", ()),
+        ("select 1 from nation where n_nationkey + 1 < 5", ()),
+        ("select 1 from nation left join region on n_nationkey < 5", ()),
+        ("select 1 from (select * from nation) where n_nationkey < 5", ()),
+    ],
+)
+def test_bounds_of_a_table(sql: str, bounds: tuple[Bound, ...]) -> None:
+    catalog = FakeCatalog()
+    Compiler(catalog, DEFAULTS).compile(sql, DEFAULTS)
+    assert catalog.pruned["NATION"] == bounds
+
+
+def test_a_table_that_is_mentioned_twice_is_not_pruned() -> None:
+    catalog = FakeCatalog()
+    sql = "select 1 from nation a join nation b on a.n_name = b.n_name where a.n_nationkey < 5 and b.n_nationkey > 7"
+    Compiler(catalog, DEFAULTS).compile(sql, DEFAULTS)
+    assert catalog.pruned["NATION"] == ()
+
+
+def test_what_was_compiled_is_kept_until_the_catalog_changes() -> None:
+    catalog = FakeCatalog()
+    compiler = Compiler(catalog, DEFAULTS)
+    first = compiler.compile("select 1", DEFAULTS)
+    assert compiler.cached("select 1", DEFAULTS) is first
+    catalog.version += 1
+    assert compiler.cached("select 1", DEFAULTS) is None
