@@ -118,15 +118,30 @@ def register(context: SessionContext, stores: Stores, table: TableSnapshot, acce
             StatementError.ACCESS_DENIED, "The statement reads files but came without access to the object store."
         )
     locations = [_Location.of(file.uri) for file in table.files]
-    urls = [stores.url(access, location) for location in locations]
-    for url in (url for url, location in zip(urls, locations, strict=True) if location.is_listable):
-        context.read_parquet(url, file_extension="")  # fails unless the file is there
-    register_files(context, name, urls, schema)
+    urls: dict[str, list[str]] = {}
+    for location in locations:
+        url = stores.url(access, location)
+        urls.setdefault(location.root, []).append(url)
+        if location.is_listable:
+            context.read_parquet(url, file_extension="")  # fails unless the file is there
+    _register_groups(context, name, list(urls.values()), schema)
     return name
 
 
+def _register_groups(context: SessionContext, name: str, groups: list[list[str]], schema: pa.Schema) -> None:
+    """Register a table over groups of files, each in one store: a listing reads all its files from one."""
+    register_files(context, name, groups[0], schema)
+    for group in groups[1:]:
+        whole = context.table(name)
+        context.deregister_table(name)
+        register_files(context, name, group, schema)
+        whole = whole.union(context.table(name))
+        context.deregister_table(name)
+        context.register_table(name, whole.into_view())
+
+
 def register_files(context: SessionContext, name: str, urls: list[str], schema: pa.Schema) -> None:
-    """Register a table over one or more files by URL."""
+    """Register a table over one or more files of one store, by URL."""
     context.register_listing_table(name, urls[0], schema=schema, file_extension="")
     if len(urls) > 1:
         plan = _PLAN.FromString(context.table(name).logical_plan().to_bytes(context))

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -126,8 +127,9 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running_node(folder: Path, endpoint: str, **environment: str) -> AsyncIterator[Node]:
-    """Run an agent that is ready but not bound."""
+async def running_node(endpoint: str, **environment: str) -> AsyncIterator[Node]:
+    """Run an agent that is ready but not bound, in a folder with a short name: sockets stand in it."""
+    folder = Path(tempfile.mkdtemp(prefix="firn-node-"))
     key, port = Ed25519PrivateKey.generate(), free_port()
     local = folder / "local"
     env = {
@@ -157,6 +159,7 @@ async def running_node(folder: Path, endpoint: str, **environment: str) -> Async
         finally:
             process.terminate()
             await asyncio.to_thread(process.wait, 20)
+            shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)
@@ -227,8 +230,8 @@ def _wait_for(port: int) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def node(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+async def node(lake: Lake) -> AsyncIterator[Node]:
     """One bound node for the tests of a module."""
-    async with running_node(tmp_path_factory.mktemp("node"), lake.endpoint) as running:
+    async with running_node(lake.endpoint) as running:
         await running.bind()
         yield running

@@ -22,8 +22,8 @@ def refusal(answer: tuple[int, bytes]) -> tuple[int, str]:
     return status, json.loads(body)["reason"]
 
 
-async def test_life_of_a_node(lake: Lake, tmp_path: Path) -> None:
-    async with running_node(tmp_path, lake.endpoint) as node:
+async def test_life_of_a_node(lake: Lake) -> None:
+    async with running_node(lake.endpoint) as node:
         await refuses_before_the_bind(node)
         await binds_once(node)
         await refuses_what_is_not_signed(node)
