@@ -280,10 +280,11 @@ class Client:
     ) -> tuple[int, bytes]:
         assert self._http is not None, "use `async with Client(...)`"  # noqa: S101
         headers = {"Content-Type": "application/json"}
+        base = await self._endpoint.url()
         if signed:
             token = self._login.token() or (await self.sign_in()).token
             headers["Authorization"] = f"Bearer {token}"
-        url = f"{await self._endpoint.url()}{PREFIX}{path}"
+        url = f"{base}{PREFIX}{path}"
         data = body.model_dump_json(exclude_none=True) if body is not None else None
         timeout = aiohttp.ClientTimeout(total=wait_seconds + ANSWER_SECONDS)
         async with self._http.request(method, url, data=data, params=query, headers=headers, timeout=timeout) as answer:

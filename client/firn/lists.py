@@ -1,5 +1,7 @@
 """Lists of warehouses, statements and tables, as columns and rows."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +11,7 @@ from firn_model.api import StatementReply, TableReply, WarehouseReply
 
 from firn import output
 
-SQL_WIDTH = 60
+SQL_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +27,23 @@ class Listing:
     def write(self, out: TextIO, form: str) -> None:
         """Write the list as table, json or csv; JSON and CSV have all fields."""
         if form == "json":
-            import json
-
             out.write(json.dumps(self.records, indent=2, ensure_ascii=False) + "\n")
         elif form == "csv":
             names = list(self.records[0]) if self.records else [name.lower() for name in self.names]
             output.write_csv_rows(out, [names])
             output.write_csv_rows(out, [list(record.values()) for record in self.records])
         elif self.rows:
-            output.write_table(out, self.names, self.numeric, self.rows)
+            output.write_table(out, self.names, self.numeric, self._fitting(out))
         else:
             out.write(self.empty + "\n")
+
+    def _fitting(self, out: TextIO) -> list[list[Any]]:
+        """Return the rows with the last column, the longest text, cut to what a terminal has room for."""
+        if not out.isatty():
+            return self.rows
+        used = sum(max(len(str(row[at])) for row in [self.names, *self.rows]) + 2 for at in range(len(self.names) - 1))
+        room = max(shutil.get_terminal_size().columns - used, 20)
+        return [[*row[:-1], _cut(row[-1], room)] for row in self.rows]
 
 
 def warehouses(replies: Sequence[WarehouseReply]) -> Listing:
@@ -164,5 +172,9 @@ def _read(s: StatementReply) -> str:
 
 
 def _sql(s: StatementReply) -> str:
-    text = " ".join(s.sql.split())
-    return text if len(text) <= SQL_WIDTH else text[: SQL_WIDTH - 1] + "…"
+    return _cut(" ".join(s.sql.split()), SQL_WIDTH)
+
+
+def _cut(value: Any, width: int) -> str:
+    text = str(value)
+    return text if len(text) <= width else text[: width - 1] + "…"

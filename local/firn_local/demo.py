@@ -38,7 +38,7 @@ from firn_local.workshop import Workshop
 NAMESPACE = "firn"
 WAREHOUSE = "DEMO"
 BUCKET = "lake"
-RESUME_QUERY = 6
+RESUME_QUERY = "SELECT r_name, count(*) AS nations FROM region JOIN nation ON n_regionkey = r_regionkey GROUP BY r_name ORDER BY r_name"
 TRY_THIS = "SELECT count(*) FROM lineitem;"
 INSTALL_SECONDS = 300
 SUSPEND_PATIENCE_SECONDS = 90
@@ -206,8 +206,8 @@ async def _suspend_and_resume(site: Site, tpch: Tpch) -> None:
                 raise LocalError(f"warehouse {WAREHOUSE} did not suspend; see: kubectl describe vw -n {NAMESPACE}")
             await asyncio.sleep(0.5)
         say(site.run("kubectl", "get", "vw,wc,wp", "-n", NAMESPACE))
-        say(f"One more query (q{RESUME_QUERY}) resumes it:")
-        _, reply = await _ask(site, tpch, client, tpch.queries[RESUME_QUERY])
+        say(f"One more query resumes it, by these steps:\n  {RESUME_QUERY}\n")
+        _, reply = await _ask(site, tpch, client, RESUME_QUERY)
         steps = [(step.step, step.at) for step in reply.steps]
         say("\n".join(f"  {line}" for line in timeline(reply.submitted_at, steps)) + "\n")
         say(site.run("kubectl", "get", "vw,wc,wp", "-n", NAMESPACE))

@@ -57,6 +57,12 @@ def answer(*rows: tuple[object, ...], names: tuple[str, ...] = ("k", "v")) -> An
         pytest.param(answer((1, "a")), answer((1, "a"), (1, "a")), (), "2 rows; expected 1", id="rows"),
         pytest.param(answer((1, "a")), answer((1, "a"), names=("K", "V")), ("k",), None, id="names in other case"),
         pytest.param(answer((1, "a")), answer((1, "a"), names=("k", "w")), (), "columns are k, w", id="names"),
+        pytest.param(
+            answer((1, 2), names=("k", "sum(v)")), answer((1, 2), names=("k", "SUM(t.V)")), ("k",), None, id="unnamed"
+        ),
+        pytest.param(
+            answer((1, 2), names=("k", "sum(v)")), answer((1, 2), names=("k", "v")), (), "columns", id="named"
+        ),
         pytest.param(answer(), answer(), ("k",), None, id="no rows"),
         pytest.param(answer((None, "a"), (1, "b")), answer((1, "b"), (None, "a")), (), None, id="NULL among numbers"),
     ],
