@@ -38,7 +38,7 @@ from firn_local.workshop import Workshop
 NAMESPACE = "firn"
 WAREHOUSE = "DEMO"
 BUCKET = "lake"
-RESUME_QUERY = "SELECT r_name, count(*) AS nations FROM region JOIN nation ON n_regionkey = r_regionkey GROUP BY r_name ORDER BY r_name"
+RESUME_QUERY = "SELECT c_mktsegment, count(*) AS customers FROM customer GROUP BY c_mktsegment ORDER BY 1"
 TRY_THIS = "SELECT count(*) FROM lineitem;"
 INSTALL_SECONDS = 300
 SUSPEND_PATIENCE_SECONDS = 90
