@@ -49,6 +49,11 @@ lint: venv ## Format check, lint, types, import rules
 crds: venv ## Write crds/, the chart's copy and docs/reference/resources.md from the models
 	@.venv/bin/python -m firn_model.crds write
 
+.PHONY: test
+test: venv ## Every test, end to end included, setting up what is missing
+	@.venv/bin/python -m firn_local build
+	.venv/bin/pytest
+
 .PHONY: test-unit
 test-unit: venv ## The quick tests: no cluster, no server
 	.venv/bin/pytest -m "not component and not e2e"

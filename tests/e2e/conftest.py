@@ -66,6 +66,13 @@ def account(site: Site, tpch: Tpch) -> Account:
     return made
 
 
+@pytest.fixture(autouse=True)
+def leave_no_warehouse(account: Account) -> Iterator[None]:
+    """Delete what a test applied, so that no test's warehouses take the nodes and cores of the next."""
+    yield
+    account.kubectl("delete", "vw", "--all", "--wait=false")
+
+
 @pytest.fixture(scope="session")
 def store(site: Site, account: Account, tpch: Tpch) -> ObjectStore:
     (region,) = tpch.files("region")

@@ -63,12 +63,11 @@ async def test_killed_in_the_middle_of_a_query(account: Account, victim: str) ->
 
 async def test_a_node_that_dies_warm_is_replaced(account: Account) -> None:
     warm = account.find("pods", "firn.dev/pool=default,firn.dev/state=warm")
-    victim = warm[0]["metadata"]
-    account.kill(victim["name"], "node")
-    account.kubectl("wait", "--for=delete", f"pod/{victim['name']}", "--timeout=60s") if _same(
-        account, victim
-    ) else None
+    account.kill(warm[0]["metadata"]["name"], "node")
+    account.wait_pool(ready=len(warm) - 1)
     account.wait_pool(ready=len(warm))
+    after = account.find("pods", "firn.dev/pool=default,firn.dev/state=warm")
+    assert warm[0]["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in after}
 
 
 async def test_a_node_that_dies_claimed_and_idle_is_replaced_by_the_next_statement(account: Account) -> None:
