@@ -46,6 +46,14 @@ class ObjectStore:
         if self.files.get_file_info(self.bucket).type is fs.FileType.NotFound:
             self.files.create_dir(self.bucket)
 
+    def check_object(self, path: str) -> None:
+        """Raise StatementFailedError when there is no object at bucket/key: which of the two is missing."""
+        bucket = path.partition("/")[0]
+        if self.files.get_file_info(bucket).type is fs.FileType.NotFound:
+            raise StatementFailedError(StatementError.BUCKET_MISSING, f"s3://{path}: bucket {bucket} does not exist")
+        if self.files.get_file_info(path).type is fs.FileType.NotFound:
+            raise StatementFailedError(StatementError.OBJECT_MISSING, f"s3://{path}: the object does not exist")
+
     def open_output(self, key: str) -> pa.NativeFile:
         """Return a stream that becomes an object when it is closed; it is sent in parts of bounded size."""
         return self.files.open_output_stream(f"{self.bucket}/{key}")

@@ -51,9 +51,10 @@ class TestAccount:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._stack.aclose()
+        await self.http.close()
         self._server.should_exit = True
         await self._serving
+        await self._stack.aclose()
 
     async def _is_started(self) -> bool:
         return self._server.started

@@ -64,7 +64,7 @@ class FakeHead:
         self._server = TestServer(app)
 
     async def __aenter__(self) -> "FakeHead":
-        await self._server.start_server()
+        await self._server.start_server(shutdown_timeout=0.1)
         return self
 
     async def __aexit__(self, *error: object) -> None:

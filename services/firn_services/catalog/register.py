@@ -19,6 +19,7 @@ def register_files(
         if not uri.startswith(SCHEME) or uri.count("/") < 3:
             raise MalformedError(f"{uri!r} is not a file; write s3://bucket/key")
     path = files[0].removeprefix(SCHEME)
+    translated(files[0], lambda: store.check_object(path))
     found = translated(files[0], lambda: parquet.read_schema(path, filesystem=store.files))
     schema = pa.schema([pa.field(f.name, plain_type(f.type), nullable=f.nullable) for f in found])
     try:
