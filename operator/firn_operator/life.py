@@ -17,6 +17,7 @@ from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.loop import Loops
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.warehouse import WarehouseController
+from firn_operator.errors import UnavailableError
 from firn_operator.kube.api import KubeApi
 from firn_operator.kube.events import Events
 from firn_operator.kube.lease import OperatorLease
@@ -25,6 +26,7 @@ from firn_operator.observe.account import Account
 from firn_operator.steps import Steps
 
 log = structlog.get_logger()
+LIST_RETRY_SECONDS = 0.5
 
 
 class Operator:
@@ -83,7 +85,7 @@ class Operator:
         lost = False
         tasks: list[asyncio.Task[None]] = []
         try:
-            await self._watches.list_all()
+            await self._list_all()
             for loop in loops:
                 loop.start()
             self._wiring.all()
@@ -103,6 +105,15 @@ class Operator:
             await _cancel([*tasks, keeping])
             if not lost and not self._forsaken:
                 await self._lease.release()
+
+    async def _list_all(self) -> None:
+        """List everything; an API server that is just starting, or whose CRDs are new, refuses that for a moment."""
+        while True:
+            try:
+                return await self._watches.list_all()
+            except UnavailableError as error:
+                log.warning("cannot list yet", error=str(error))
+                await asyncio.sleep(LIST_RETRY_SECONDS)
 
     def forsake_lease(self) -> None:
         """Leave the Lease held at the end, as a killed process does."""
