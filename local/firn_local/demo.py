@@ -40,6 +40,18 @@ WAREHOUSE = "DEMO"
 BUCKET = "lake"
 RESUME_QUERY = "SELECT c_mktsegment, count(*) AS customers FROM customer GROUP BY c_mktsegment ORDER BY 1"
 TRY_THIS = "SELECT count(*) FROM lineitem;"
+STEP_WORDS = {
+    "accepted": "the services have written it down",
+    "edge_written": "the warehouse's status says: queued",
+    "warehouse_event": "the operator has seen it",
+    "cluster_created": "there is a WarehouseCluster",
+    "node_claimed": "a warm node is claimed",
+    "node_bound": "the node knows its warehouse",
+    "endpoint_seen": "the services know the node",
+    "dispatched": "the statement is sent to it",
+    "first_batch": "its first rows are back",
+    "finished": "all is written down",
+}
 INSTALL_SECONDS = 300
 SUSPEND_PATIENCE_SECONDS = 90
 VALUES_OF_IMAGES = {"control": "images.control", "node": "images.node", "object-store": "images.objectStore"}
@@ -136,7 +148,8 @@ def install(
     command = ["helm", "upgrade", "--install", "firn", "helm/firn", "-f", "helm/firn/values-kind.yaml"]
     command += ["--namespace", namespace, "--create-namespace", "--set", ",".join([*images, *more])]
     command += ["--wait", "--timeout", f"{INSTALL_SECONDS}s"]
-    with workshop.progress.step(f"$ {' '.join(command)}", 60):
+    workshop.progress.say(f"$ {' '.join(command)}")
+    with workshop.progress.step("waiting for the services, the operator and the S3 server", 60):
         run([helm, *command[1:]], env=site.environment, cwd=workshop.layout.checkout)
     return site
 
@@ -208,7 +221,7 @@ async def _suspend_and_resume(site: Site, tpch: Tpch) -> None:
         say(site.run("kubectl", "get", "vw,wc,wp", "-n", NAMESPACE))
         say(f"One more query resumes it, by these steps:\n  {RESUME_QUERY}\n")
         _, reply = await _ask(site, tpch, client, RESUME_QUERY)
-        steps = [(step.step, step.at) for step in reply.steps]
+        steps = [(STEP_WORDS.get(step.step, step.step), step.at) for step in reply.steps]
         say("\n".join(f"  {line}" for line in timeline(reply.submitted_at, steps)) + "\n")
         say(site.run("kubectl", "get", "vw,wc,wp", "-n", NAMESPACE))
 

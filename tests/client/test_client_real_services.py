@@ -1,0 +1,103 @@
+"""The client and the command against the real services, with a head that speaks the real protocol."""
+
+import asyncio
+import json
+
+import pyarrow as pa
+import pytest
+from firn.client import Client
+from firn.errors import StatementFailed
+from firn.login import PasswordLogin, known_password
+from firn_model.api import SubmitRequest
+from firn_model.statements import StatementState
+
+from tests.client.conftest import Command
+from tests.services.account import TestAccount
+from tests.services.conftest import account, s3_url, settings, signing_key
+from tests.services.fake_head import never, rows
+
+pytestmark = pytest.mark.component
+__all__ = ["account", "s3_url", "settings", "signing_key"]
+
+
+@pytest.fixture
+def client(account: TestAccount) -> Client:
+    return Client(account.url, PasswordLogin("admin", known_password("winter")))
+
+
+@pytest.fixture
+def command(firn: Command, account: TestAccount) -> Command:
+    firn.environment |= {"FIRN_URL": account.url, "FIRN_PASSWORD": "winter", "FIRN_WAREHOUSE": "W"}
+    return firn
+
+
+async def test_rows_come_back_as_pages_and_as_arrow(account: TestAccount, client: Client) -> None:
+    await account.warehouse()
+    head = await account.head()
+    head.answer = rows(pa.table({"n": range(2500)}))
+    await account.cluster(head)
+    async with client:
+        reply = await client.run(SubmitRequest(sql="SELECT 1", warehouse="W"))
+        values = [row[0] async for page in client.pages(reply) for row in page.rows]
+        table = await client.arrow(reply.id)
+    assert values == list(range(2500))
+    assert table.column("n").to_pylist() == values
+
+
+async def test_a_wait_ends_when_the_warehouse_has_resumed(account: TestAccount, client: Client) -> None:
+    await account.warehouse()
+    waiting = asyncio.Event()
+    async with client:
+        running = asyncio.create_task(
+            client.run(SubmitRequest(sql="SELECT 1", warehouse="W"), lambda _: waiting.set(), poll_seconds=0.05)
+        )
+        await waiting.wait()
+        await account.cluster(await account.head())
+        reply = await running
+    assert reply.state is StatementState.SUCCEEDED
+
+
+async def test_a_typo_has_its_place(account: TestAccount, client: Client) -> None:
+    await account.warehouse()
+    async with client:
+        with pytest.raises(StatementFailed) as caught:
+            await client.run(SubmitRequest(sql="SELECT\n 1 FROM WHERE", warehouse="W"))
+    assert (caught.value.detail.line, caught.value.detail.column) == (2, 9)
+
+
+async def test_a_cancelled_wait_cancels_on_the_head(account: TestAccount, client: Client) -> None:
+    await account.warehouse()
+    head = await account.head()
+    head.answer = never
+    await account.cluster(head)
+    seen = asyncio.Event()
+    async with client:
+        running = asyncio.create_task(
+            client.run(SubmitRequest(sql="SELECT 1", warehouse="W"), lambda _: seen.set(), poll_seconds=0.05)
+        )
+        await seen.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        (statement,) = await client.statements()
+    assert statement.state is StatementState.CANCELLED
+
+
+async def test_the_command_end_to_end(account: TestAccount, command: Command) -> None:
+    await account.warehouse()
+    await account.cluster(await account.head())
+    done = await command.run("sql", "-q", "SELECT 1", "-o", "json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == [{"one": 1}]
+    listed = json.loads((await command.run("statement", "list", "-o", "json")).out)
+    assert [s["state"] for s in listed] == ["succeeded"]
+    shown = await command.run("warehouse", "show", "W")
+    assert shown.out.splitlines()[0].split() == ["name", "W"]
+
+
+async def test_the_command_shows_the_place_of_a_typo(account: TestAccount, command: Command) -> None:
+    await account.warehouse()
+    done = await command.run("sql", "-q", "SELECT * FROM nowhere")
+    assert done.code == 1
+    assert "    line 1: SELECT * FROM nowhere" in done.err.splitlines()
+    assert "firn table list" in done.err
