@@ -1,6 +1,5 @@
 """The services' configuration, from the environment (prefix FIRN_)."""
 
-import secrets
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +16,7 @@ class Settings(BaseSettings):
 
     namespace: str = "default"
     identity: str = Field(
-        default_factory=lambda: f"{socket.gethostname()}_{secrets.token_hex(4)}",
-        description="Holder of the Lease: this very process, so that what an earlier one reported is not fresh.",
+        default_factory=socket.gethostname, description="Pod name; begins the name that the Lease's holder has."
     )
     signing_key_file: Path = Path("/etc/firn/signing/private-key.pem")
     database_url: str = "sqlite:////var/lib/firn/firn.db"

@@ -1,6 +1,7 @@
 """All parts of the services, put together; started and stopped in the right order."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -71,7 +72,8 @@ class Services:
         keep_for = timedelta(hours=settings.result_hours)
         capacity = NodeCapacity(settings.node_cpu, settings.node_memory_bytes)
         parts = Parts(store, Runner(dispatcher, objects, keep_for), dispatcher, capacity, settings.max_attempts)
-        warehouse_writer = WarehouseWriter(api, settings.identity)
+        identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
+        warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer)
         admin = WarehouseAdmin(account, warehouse_writer)
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
@@ -89,7 +91,7 @@ class Services:
             statements=Statements(store, objects, compiler, account, answerer, limits),
             compiler=compiler,
             dispatcher=dispatcher,
-            lease=ServicesLease(api, settings.identity, settings.lease_seconds),
+            lease=ServicesLease(api, identity, settings.lease_seconds),
             warehouses=Follower(api, WAREHOUSES, account.see_warehouse),
             clusters=Follower(api, CLUSTERS, account.see_cluster),
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from firn_model.messages import RefusalReason
 from firn_model.statements import StatementError, StatementState
+from firn_model.warehouses import WarehousePhase
 
 from firn_services import metrics
 from firn_services.attempt import Failed, Lost, Outcome, Runner, Succeeded
@@ -171,7 +172,8 @@ class WarehouseQueue:
             return None
         if self.is_serving:
             return f"warehouse {self._name} runs as many statements as it may; this one waits for its turn"
-        return self.warehouse.holding_back() or f"warehouse {self._name} resumes"
+        resuming = self.warehouse.status.phase is not WarehousePhase.SUSPENDED
+        return (self.warehouse.holding_back() if resuming else None) or f"warehouse {self._name} resumes"
 
     # Deciding and doing
 
