@@ -3,10 +3,14 @@
 A request is the stage's JSON, its length before it as four big-endian bytes. The answer is frames (firn_model.frames).
 When the agent closes its half the stage is cancelled, and the answer still ends with a failure and its statistics.
 A connection without a request only shows that the process lives.
+
+DataFusion stops a cancelled plan where it waits for its leaves. A join that makes many rows of few never waits and runs
+on; then the process ends itself, after the others' statements or a bound, and the agent starts a fresh one.
 """
 
 import asyncio
 import contextlib
+import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +28,9 @@ from firn_runtime.stage import Stage
 LENGTH = struct.Struct(">I")
 _LARGEST_FRAME_BYTES = 1 << 20
 _PLANNING_THREADS = 64
+_SETTLE_SECONDS = 0.4
+_STUCK_SECONDS = 10.0
+_STUCK_EXIT_CODE = 70
 
 
 class EngineServer:
@@ -33,6 +40,9 @@ class EngineServer:
         self._engine = engine
         self._planners = ThreadPoolExecutor(_PLANNING_THREADS, thread_name_prefix="plan")
         self._server: asyncio.Server | None = None
+        self._runs: set[_Run] = set()
+        self._quiet = asyncio.Event()
+        self._watches: set[asyncio.Task[None]] = set()
 
     async def listen(self, path: Path) -> None:
         """Accept connections from now on."""
@@ -48,6 +58,18 @@ class EngineServer:
     async def _answer(self, stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Run the stage until its end or the agent's; write the last frame."""
         run = _Run(self._engine, self._planners, stage, writer)
+        self._runs.add(run)
+        self._quiet.clear()
+        try:
+            await self._until_end(run, reader)
+            await writer.drain()
+        finally:
+            self._runs.discard(run)
+            if not self._runs:
+                self._quiet.set()
+
+    async def _until_end(self, run: "_Run", reader: asyncio.StreamReader) -> None:
+        """Run to the end, or cancel when the agent hangs up."""
         running = asyncio.ensure_future(run.run())
         hangup = asyncio.ensure_future(reader.read(1))
         await asyncio.wait({running, hangup}, return_when=asyncio.FIRST_COMPLETED)
@@ -55,8 +77,24 @@ class EngineServer:
         if not running.done():
             running.cancel()
             await asyncio.wait({running})
-        writer.write(run.last_frame(running))
-        await writer.drain()
+        query = run.finish(running)
+        if query is not None and running.cancelled():
+            watch = asyncio.ensure_future(self._require_stop(query))
+            self._watches.add(watch)
+            watch.add_done_callback(self._watches.discard)
+
+    async def _require_stop(self, query: Query) -> None:
+        """End the process unless the cancelled query stops; let others finish first, within a bound."""
+        query.stream = None
+        await asyncio.sleep(_SETTLE_SECONDS)
+        before = query.progress()
+        await asyncio.sleep(_SETTLE_SECONDS)
+        if query.progress() == before:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STUCK_SECONDS):
+                await self._quiet.wait()
+        os._exit(_STUCK_EXIT_CODE)
 
 
 class _Run:
@@ -91,17 +129,22 @@ class _Run:
             self._writer.write(encode(FrameType.ARROW, data[start : start + _LARGEST_FRAME_BYTES]))
             await self._writer.drain()
 
-    def last_frame(self, running: "asyncio.Future[None]") -> bytes:
-        """Return the frame that says how the stage ended, and let go of the query."""
-        statistics = self._query.statistics(self._bytes) if self._query is not None else Statistics()
-        self._query = None
-        if running.cancelled():
-            failure = Failure(error=StatementError.CANCELLED, message="Cancelled.", statistics=statistics)
-            return encode(FrameType.FAILURE, failure.model_dump_json().encode())
-        error = running.exception()
-        if error is None:
-            return encode(FrameType.FINISH, Finish(statistics=statistics).model_dump_json().encode())
-        if not isinstance(error, StatementFailedError):
-            raise error
-        failure = Failure(error=error.error, message=error.message, retryable=error.retryable, statistics=statistics)
+    def finish(self, running: "asyncio.Future[None]") -> Query | None:
+        """Write the frame that says how the stage ended; give up the query."""
+        query, self._query = self._query, None
+        statistics = query.statistics(self._bytes) if query is not None else Statistics()
+        self._writer.write(_last_frame(running, statistics))
+        return query
+
+
+def _last_frame(running: "asyncio.Future[None]", statistics: Statistics) -> bytes:
+    if running.cancelled():
+        failure = Failure(error=StatementError.CANCELLED, message="Cancelled.", statistics=statistics)
         return encode(FrameType.FAILURE, failure.model_dump_json().encode())
+    error = running.exception()
+    if error is None:
+        return encode(FrameType.FINISH, Finish(statistics=statistics).model_dump_json().encode())
+    if not isinstance(error, StatementFailedError):
+        raise error
+    failure = Failure(error=error.error, message=error.message, retryable=error.retryable, statistics=statistics)
+    return encode(FrameType.FAILURE, failure.model_dump_json().encode())

@@ -60,7 +60,8 @@ _RULES = (
         "The bucket does not exist. Create it, or correct the table's files.",
     ),
     _rule(
-        r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|401 Unauthorized|Unauthenticated"
+        r"AccessDenied|InvalidAccessKeyId|XAdminUserNotFound|SignatureDoesNotMatch|403 Forbidden"
+        r"|401 Unauthorized|Unauthenticated"
         r"|PermissionDenied|lacked the required privileges|lacks valid authentication",
         StatementError.ACCESS_DENIED,
         "The object store refused the account's credentials. Correct them, or grant them read access.",

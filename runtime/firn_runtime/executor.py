@@ -5,6 +5,7 @@ This is the seam for more engines: a cluster of several nodes has an executor fo
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from firn_runtime.engine_server import LENGTH
 from firn_runtime.errors import EngineLostError
 from firn_runtime.stage import Stage
 
+EARLY_SECONDS = 60.0
+"""An engine that lives longer than this makes up for those that died before it."""
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -90,9 +93,11 @@ class Executor:
         """The engine that serves now."""
         return self._engine
 
-    async def keep(self, most_restarts: int, warm: Callable[[], Awaitable[None]]) -> None:
-        """Keep an engine running. Raises EngineLostError after too many deaths: then the node is beyond repair."""
-        for number in range(most_restarts + 1):
+    async def keep(self, most_early_deaths: int, warm: Callable[[], Awaitable[None]]) -> None:
+        """Keep an engine running. Raises EngineLostError when it dies early again and again: beyond repair."""
+        early_deaths = number = 0
+        while early_deaths < most_early_deaths:
+            born = time.monotonic()
             with contextlib.suppress(EngineLostError):
                 self._engine = await self._start(number)
                 self._serving.set()
@@ -102,7 +107,9 @@ class Executor:
             self._serving.clear()
             self._on_warm(False)
             self._engine = None
-        raise EngineLostError(f"the engine died {most_restarts + 1} times; this node gives up")
+            number += 1
+            early_deaths = early_deaths + 1 if time.monotonic() - born < EARLY_SECONDS else 0
+        raise EngineLostError(f"the engine died early {early_deaths} times in a row")
 
     async def run(self, stage: Stage, wait_seconds: float) -> StageRun:
         """Start a stage, after waiting for an engine that is being started again. Raises EngineLostError."""

@@ -27,7 +27,7 @@ from firn_runtime.logs import configure
 from firn_runtime.metrics import NodeMetrics
 from firn_runtime.warmup import warm
 
-MOST_ENGINE_RESTARTS = 10
+MOST_EARLY_ENGINE_DEATHS = 10
 _SHUTDOWN_SECONDS = 2.0
 log = structlog.get_logger()
 
@@ -96,7 +96,7 @@ class _Node:
         )
         self._agent.ray_address = head.address
         self._mark("ray")
-        await self._executor.keep(MOST_ENGINE_RESTARTS, self._warm)
+        await self._executor.keep(MOST_EARLY_ENGINE_DEATHS, self._warm)
 
     async def _start_engine(self, number: int) -> EngineProcess:
         from firn_runtime.engine_actor import EngineActor

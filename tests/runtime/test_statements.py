@@ -1,6 +1,7 @@
 """Statements on a real node over a real S3 server: right answers, distinct errors, bounds kept."""
 
 import asyncio
+import contextlib
 import json
 
 import duckdb
@@ -329,14 +330,16 @@ async def busy_engine(node: Node) -> None:
 
 
 async def idle_engine(node: Node) -> None:
-    """Return when the engine rests: less than a tenth of a core over half a second."""
+    """Return when the engine rests, less than a tenth of a core over half a second, or its process has ended."""
     pid = engine_pid(node)
     async with asyncio.timeout(10):
-        while True:
-            start = cpu_ticks(pid)
-            await asyncio.sleep(0.5)
-            if cpu_ticks(pid) - start < 5:
-                return
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            while True:
+                start = cpu_ticks(pid)
+                await asyncio.sleep(0.5)
+                if cpu_ticks(pid) - start < 5:
+                    return
+    await node.ready()
 
 
 async def until_nothing_is_held(node: Node, dispatch: Dispatch) -> None:
