@@ -24,6 +24,11 @@ class Counts:
     hits: int
     misses: int
 
+    @property
+    def claims(self) -> int:
+        """Nodes claimed so far."""
+        return self.hits + self.misses
+
     @classmethod
     def parse(cls, line: str) -> "Counts | None":
         """Return the counts of one line of kubectl, or None while the status is not whole."""
@@ -72,15 +77,19 @@ class PoolWatch:
         """The latest status for people."""
         return f"{self.counts.ready} ready, {self.counts.warming} warming"
 
-    async def settle(self) -> Counts:
-        """Wait until all warm nodes that the pool wants are ready, and none boots."""
+    async def settle(self, claims: int = 0) -> Counts:
+        """Wait until all warm nodes that the pool wants are ready and none boots.
+
+        `claims`: the status counts at least so many, so that it is not older than the last claim.
+        """
         return await self._until(
-            lambda c: c.target > 0 and c.ready >= c.target and c.warming == 0, "has its warm nodes"
+            lambda c: c.claims >= claims and c.target > 0 and c.ready >= c.target and c.warming == 0,
+            "has its warm nodes",
         )
 
-    async def one_ready(self) -> Counts:
-        """Wait until a warm node is ready."""
-        return await self._until(lambda c: c.ready > 0, "has a warm node")
+    async def one_ready(self, claims: int) -> Counts:
+        """Wait until a warm node is ready, by a status that counts at least so many claims."""
+        return await self._until(lambda c: c.claims >= claims and c.ready > 0, "has a warm node")
 
     async def _until(self, holds: Callable[[Counts], bool], what: str) -> Counts:
         try:

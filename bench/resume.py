@@ -89,22 +89,25 @@ async def run_round(client: Client, pool: PoolWatch, meter: CpuMeter, n: int, *,
     samples: list[Sample] = []
     restless = 0
     before = await pool.settle()
+    claims = before.claims
     for number in range(-1, n):
         if settled:
-            await pool.settle()
-            restless += not await meter.calm(CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS)
+            await pool.settle(claims)
+            is_calm = await meter.calm(CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS)
+            restless += number >= 0 and not is_calm
         else:
-            await pool.one_ready()
+            await pool.one_ready(claims)
         label, sql = STATEMENTS[number % len(STATEMENTS)]
         sample = await measure(client, label, sql)
+        claims += 1
         await suspend(client)
         if number < 0:
-            before = pool.counts
+            before = await pool.one_ready(claims)
             continue
         samples.append(sample)
         progress(f"{name} {number + 1}/{n}: {label} {sample.total_seconds * 1000:.0f} ms, pool {pool.words}")
     progress("", end="\n")
-    after = await pool.settle()
+    after = await pool.settle(claims)
     return Round(samples, after.hits - before.hits, after.misses - before.misses, restless)
 
 
