@@ -15,6 +15,8 @@ import pytest
 from tests.client.conftest import Command
 from tests.client.fake_services import FakeServices
 
+pytestmark = pytest.mark.component
+
 
 async def test_a_table_for_people(firn: Command) -> None:
     done = await firn.run("sql", "-w", "DEMO", "-q", "SELECT 1")

@@ -50,24 +50,30 @@ def sql(
     130 interrupted.
     """
     from firn.connection import Options
-    from firn.entry import execute, fail
-    from firn.errors import UsageError
     from firn.session import Session
     from firn.status import Status
 
     options = Options(url, namespace, user, password_file)
-    session = Session(warehouse, database, schema)
-    status = Status(quiet=quiet)
+    _begin(options, Session(warehouse, database, schema), output, Status(quiet=quiet), query, file)
+
+
+def _begin(
+    options: "Options", session: "Session", form: Format, status: "Status", query: str | None, file: Path | None
+) -> None:
+    """Ask for statements, or run those that were given."""
+    from firn.entry import execute, fail
+    from firn.errors import UsageError
+
     if query is None and file is None and sys.stdin.isatty():
         from firn.prompt import ask
 
-        execute(ask(options, session, output, status))
+        execute(ask(options, session, form, status))
         return
     try:
         statements = _statements(query, file)
     except UsageError as error:
         fail(error)
-    execute(_run(options, session, output, status, statements))
+    execute(_run(options, session, form, status, statements))
 
 
 async def _run(
