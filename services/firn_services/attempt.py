@@ -8,7 +8,7 @@ from firn_model.frames import Frame, FrameType
 from firn_model.messages import Failure, Finish, RefusalReason, Statistics
 from pydantic import ValidationError
 
-from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError, HeadRefusedError
+from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError, HeadRefusedError, HeadUnreachableError
 from firn_services.errors import StatementFailedError
 from firn_services.objects import ObjectStore, failure
 from firn_services.record import ResultRecord
@@ -34,9 +34,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Through no fault of the statement: it runs again in its place. `refused`: the head did not start it."""
+    """Through no fault of the statement: it runs again in its place.
+
+    `started`: the head may have begun it. `refused`: why the head did not.
+    """
 
     message: str
+    started: bool = True
     refused: RefusalReason | None = None
 
 
@@ -58,7 +62,9 @@ class Runner:
         try:
             outcome = await self._gather(ticket, head, attempt, gatherer)
         except HeadRefusedError as refusal:
-            outcome = Lost(str(refusal), refusal.reason)
+            outcome = Lost(str(refusal), started=False, refused=refusal.reason)
+        except HeadUnreachableError as absence:
+            outcome = Lost(str(absence), started=False)
         except HeadLostError as loss:
             outcome = Lost(str(loss))
         except (OSError, pa.ArrowException) as error:

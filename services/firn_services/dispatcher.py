@@ -27,6 +27,10 @@ class HeadLostError(Exception):
     """The connection to a head broke, or it sent what cannot be."""
 
 
+class HeadUnreachableError(Exception):
+    """No connection to a head can be made; it ran nothing."""
+
+
 class HeadRefusedError(Exception):
     """A head refuses a statement; it ran nothing."""
 
@@ -87,7 +91,10 @@ class Dispatcher:
             await self._session.close()
 
     async def run(self, head: Head, attempt: Attempt, query: Query) -> AsyncIterator[Frame]:
-        """Yield a statement's frames. Raises HeadRefusedError, HeadLostError; ends after the last frame or a loss."""
+        """Yield a statement's frames. Ends after the last frame or a loss.
+
+        Raises HeadRefusedError and HeadUnreachableError when it did not start, HeadLostError when it may have.
+        """
         message = Dispatch.model_construct(
             pod_uid=head.pod_uid,
             epoch=head.epoch,
@@ -112,6 +119,8 @@ class Dispatcher:
                 async for chunk in answer.content.iter_any():
                     for frame in reader.feed(chunk):
                         yield frame
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise HeadUnreachableError(f"the head cannot be reached: {error or type(error).__name__}") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise HeadLostError(f"the connection to the head broke: {error or type(error).__name__}") from error
 

@@ -255,7 +255,7 @@ class WarehouseQueue:
         busy = outcome.refused in (RefusalReason.BUSY, RefusalReason.NOT_READY)
         until = None if outcome.refused in _FOR_GOOD else now + (AVOID_WHILE_BUSY if busy else AVOID_AFTER_LOSS)
         self._avoid[(run.head.epoch, run.head.pod_uid)] = until
-        if outcome.refused is None:
+        if outcome.started:
             run.ticket.losses += 1
         if run.ticket.losses < self._parts.max_attempts:
             return None

@@ -120,20 +120,29 @@ class Account:
 
     # Faults
 
-    def kill(self, pod: str, container: str) -> None:
-        """Kill a container's first process with SIGKILL, from the machine that it runs on."""
+    def aim(self, pod: str, container: str) -> tuple[str, ...]:
+        """Return the command that kills a container's first process with SIGKILL, from its machine.
+
+        Finding the process takes a while; so aim first, and fire when the moment has come.
+        """
         node = self.get("pod", pod)["spec"]["nodeName"]
         script = (
             f"id=$(crictl ps -q --name '^{container}$' --label io.kubernetes.pod.name={pod} "
             f"--label io.kubernetes.pod.namespace={self.namespace}) && "
-            "kill -9 $(crictl inspect -o go-template --template '{{.info.pid}}' $id)"
+            "crictl inspect -o go-template --template '{{.info.pid}}' $id"
         )
-        self.run("docker", "exec", node, "sh", "-c", script)
+        process = self.run("docker", "exec", node, "sh", "-c", script).strip()
+        return ("docker", "exec", node, "kill", "-9", process)
 
-    def kill_component(self, component: str) -> None:
-        """Kill the operator or the services."""
+    def kill(self, pod: str, container: str) -> None:
+        """Kill a container's first process with SIGKILL."""
+        self.run(*self.aim(pod, container))
+
+    def aim_at(self, component: str) -> tuple[str, ...]:
+        """Return the command that kills the operator or the services, once they are up."""
+        self.kubectl("rollout", "status", f"deployment/firn-{component}", "--timeout=60s")
         (pod,) = self.find("pods", f"app.kubernetes.io/component={component}")
-        self.kill(pod["metadata"]["name"], component)
+        return self.aim(pod["metadata"]["name"], component)
 
     def head(self, warehouse: str) -> str:
         """Return the pod name of a running warehouse's head."""

@@ -94,7 +94,7 @@ async def test_an_image_that_is_not_there_is_said_in_words_and_the_statement_wai
 
 async def test_a_pool_with_no_room_is_said_in_words_and_the_statement_waits(account: Account) -> None:
     spec = account.get("warehousepool", "default")["spec"]
-    huge = {**spec["node"], "cpuRequest": "1000"}
+    huge = {**spec["node"], "cpu": "1000", "cpuRequest": "1000"}
     account.apply(pool("noroom", spec["image"], podTemplate=spec["podTemplate"], node=huge))
     account.apply(warehouse("crowded", pool="noroom"))
     async with account.client() as client:
@@ -102,7 +102,9 @@ async def test_a_pool_with_no_room_is_said_in_words_and_the_statement_waits(acco
         account.wait("warehousepool/noroom", "condition=Ready=False")
         assert "cpu" in _condition(account.get("warehousepool", "noroom"), "Ready")["message"].lower()
 
-        account.kubectl("patch", "wp", "noroom", "--type=merge", "-p", '{"spec":{"node":{"cpuRequest":"50m"}}}')
+        account.kubectl(
+            "patch", "wp", "noroom", "--type=merge", "-p", '{"spec":{"node":{"cpuRequest":"50m","cpu":"1"}}}'
+        )
         while not (statement := await client.statement(statement.id, wait_seconds=30)).state.is_final:
             pass
         assert statement.result is not None
