@@ -1,7 +1,9 @@
 """A single-node Ray head inside the agent's process, without the parts that a warehouse node has no use for.
 
-Of Ray's helpers only the GCS, the raylet and the two agents that the raylet insists on run: no dashboard, no
-autoscaler monitor, no log monitor. Measured in docs/decisions/0010-ray-head.md.
+Only the GCS and the raylet run: no dashboard, no autoscaler monitor, no log monitor, and in place of the raylet's two
+Python agents (runtime environments, dashboard) two programs that sleep. The raylet insists on having agents and on the
+port each reports; those of plain Ray, without runtime environments, are never asked anything. On two busy cores this
+takes a head from 9.7 s and 190 MB of agents to 2.6 s and 5 MB. The pin of ray is tested by tests/runtime.
 """
 
 import contextlib
@@ -11,6 +13,7 @@ import secrets
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
@@ -24,6 +27,7 @@ os.environ.update(ENVIRONMENT)
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import ray  # noqa: E402
+from ray._private import services  # noqa: E402
 from ray._private.node import Node  # noqa: E402
 from ray._private.parameter import RayParams  # noqa: E402
 
@@ -33,11 +37,36 @@ _REGISTRATION_SECONDS = 60.0
 _REGISTRATION_STEP_SECONDS = 0.02
 
 
+_AGENT_PORTS = {
+    "dashboard_agent_listen_port": "-1",
+    "metrics_agent_port": "-1",
+    "metrics_export_port": "-1",
+    "runtime_env_agent_port": "1",
+}
+"""What Ray's own agents report when they serve nothing; the last must be a port, and nothing ever calls it."""
+
+
+def _stand_in(component: str, session_dir: str, unbuffered: bool = True) -> list[str]:
+    """Return a program that ends with the raylet, which holds its standard input; what is appended is not read."""
+    return ["/bin/sh", "-c", "exec cat"]
+
+
 class _LeanNode(Node):
     """A Ray node without dashboard, that sees its own registration at once."""
 
     def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         """Start no dashboard."""
+
+    def start_raylet(self, *arguments: Any, **options: Any) -> None:
+        """Start the raylet with agents that only wait for its end."""
+        for name, port in _AGENT_PORTS.items():
+            Path(self._session_dir, f"{name}_{self._node_id}").write_text(port)
+        builder = services._build_python_executable_command_memory_profileable
+        services._build_python_executable_command_memory_profileable = _stand_in
+        try:
+            super().start_raylet(*arguments, **options)
+        finally:
+            services._build_python_executable_command_memory_profileable = builder
 
     def start_ray_processes(self) -> None:
         """Start the raylet and wait for its registration: Ray's own wait looks again only after 5 s."""

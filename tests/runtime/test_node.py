@@ -31,6 +31,7 @@ async def test_life_of_a_node(lake: Lake) -> None:
         await drains_under_load(node, lake)
         below = descendants(node.process.pid)
         assert len(below) >= 3
+        assert agents(below) == []
     assert node.process.returncode == 0
     assert living(below) == []
 
@@ -92,6 +93,11 @@ async def drains_under_load(node: Node, lake: Lake) -> None:
         assert json.loads((await waiting)[1]) == {"drained": True, "statements": 0}
     assert json.loads((await node.post("/drain", Drain(**node.common())))[1]) == {"drained": True, "statements": 0}
     assert refusal(await node.post("/statements", node.dispatch("SELECT 1"))) == (409, RefusalReason.DRAINING)
+
+
+def agents(pids: list[int]) -> list[int]:
+    """Return the processes that are Ray's own agents, whose places a node fills with sleepers."""
+    return [pid for pid in pids if b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def living(pids: list[int]) -> list[int]:
