@@ -20,6 +20,10 @@ demo: venv ## Show all of Firn on this machine, setting up what is missing
 up: venv ## Make the local cluster, or repair it
 	@.venv/bin/python -m firn_local up
 
+.PHONY: images
+images: venv ## Build Firn's images in the Docker there is
+	@.venv/bin/python -m firn_local images
+
 .PHONY: status
 status: venv ## Say what runs
 	@.venv/bin/python -m firn_local status

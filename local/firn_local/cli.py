@@ -71,10 +71,10 @@ def build() -> None:
 
 
 @app.command()
-def images(name: Name = DEFAULT_NAME) -> None:
-    """Build Firn's images where something changed; prints their tags as JSON."""
+def images() -> None:
+    """Build Firn's images where something changed, also as :dev; prints their tags as JSON."""
     with _workshop() as workshop:
-        print(json.dumps(FirnImages(workshop).build(workshop.running_docker(name)), indent=2))
+        print(json.dumps(FirnImages(workshop).build(workshop.answering_docker()), indent=2))
 
 
 @app.command()

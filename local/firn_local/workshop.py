@@ -186,6 +186,13 @@ class Workshop:
             raise ClusterFailed(f"cluster {name} is not up; run: python -m firn_local up --name {name}")
         return docker
 
+    def answering_docker(self) -> Docker:
+        """Return a daemon that answers, for work that needs no cluster; raise ClusterFailed when there is none."""
+        docker = self.docker()
+        if docker is None:
+            raise ClusterFailed("no Docker daemon answers; start Docker, or run: python -m firn_local up")
+        return docker
+
     def known_clusters(self) -> list[str]:
         """Return the names of the clusters that were made, or begun, and not taken down."""
         return sorted(folder.name for folder in self.layout.clusters.glob("*") if folder.is_dir())
