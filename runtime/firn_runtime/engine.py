@@ -14,12 +14,14 @@ from pathlib import Path
 import pyarrow as pa
 from datafusion import DataFrame, RecordBatchStream, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 from firn_model.messages import ObjectStoreAccess, Statistics
+from firn_model.statements import StatementError
 
 from firn_runtime.batches import plain_schema
 from firn_runtime.errors import StatementFailedError, classify
+from firn_runtime.sizes import SizeCheck
 from firn_runtime.stage import Stage
 from firn_runtime.statistics import measure
-from firn_runtime.tables import Stores, register
+from firn_runtime.tables import register
 
 _OPTIONS = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 _SETTINGS = {
@@ -27,6 +29,7 @@ _SETTINGS = {
     "datafusion.catalog.information_schema": "false",
     "datafusion.sql_parser.dialect": "PostgreSQL",
 }
+_FILE_ERRORS = (StatementError.CORRUPT_FILE, StatementError.OBJECT_MISSING)
 
 
 @dataclass(slots=True)
@@ -71,7 +74,8 @@ class Engine:
         runtime = RuntimeEnvBuilder().with_disk_manager_specified(str(spill_dir)).with_fair_spill_pool(pool_bytes)
         config = SessionConfig(_SETTINGS).with_target_partitions(cpus)
         self._context = SessionContext(config, runtime)
-        self._stores = Stores(self._context)
+        self._sizes = SizeCheck(self._context)
+        self._stores = self._sizes.stores
         self._cpus = cpus
         self._partitions = cpus
         self._binding = threading.Lock()
@@ -80,8 +84,7 @@ class Engine:
         """Plan a stage and start it. Raises StatementFailedError."""
         began = time.perf_counter()
         with _engine_errors(stage.object_store):
-            frame = self._bind(stage)
-            frame.execution_plan()
+            frame = self._planned(stage)
             planned = time.perf_counter()
             files = sum(len(table.files) for table in stage.tables)
             return Query(frame, frame.execute_stream(), stage.object_store, files, planned - began)
@@ -95,6 +98,19 @@ class Engine:
                 arrow = batch.to_pyarrow()
                 query.rows += arrow.num_rows
                 yield arrow
+
+    def _planned(self, stage: Stage) -> DataFrame:
+        """Return the statement with its plan made, over files that are what their tables' snapshots say."""
+        try:
+            with _engine_errors(stage.object_store):
+                frame = self._bind(stage)
+                plan = frame.execution_plan()
+        except StatementFailedError as error:
+            if error.error in _FILE_ERRORS:
+                self._sizes.explain(stage, error)
+            raise
+        self._sizes.require(stage, plan)
+        return frame
 
     def _bind(self, stage: Stage) -> DataFrame:
         """Return the statement with its names resolved; no file is read for it."""

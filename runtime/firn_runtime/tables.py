@@ -45,14 +45,14 @@ _PLAN = _plan_class()
 
 
 @dataclass(frozen=True, slots=True)
-class _Location:
+class Location:
     """One file: the root its store stands on (bucket, or bucket and first folder) and its name below it."""
 
     root: str
     name: str
 
     @staticmethod
-    def of(uri: str) -> "_Location":
+    def of(uri: str) -> "Location":
         """Return the location of s3://bucket/key. Raises StatementFailedError for anything else."""
         parts = urlsplit(uri, allow_fragments=False)
         key = uri.partition("://")[2].partition("/")[2]
@@ -61,7 +61,7 @@ class _Location:
                 StatementError.OBJECT_MISSING, f"{uri!r} is not the address of a file; use s3://bucket/key."
             )
         folder, _, name = key.partition("/")
-        return _Location(f"{parts.netloc}/{quote(folder)}", name) if name else _Location(parts.netloc, folder)
+        return Location(f"{parts.netloc}/{quote(folder)}", name) if name else Location(parts.netloc, folder)
 
     @property
     def is_listable(self) -> bool:
@@ -70,22 +70,25 @@ class _Location:
 
 
 class Stores:
-    """Object stores registered with a session, one for each access and root, under names of their own.
+    """Object stores registered with sessions, one for each access and root, under names of their own.
 
     The name is a digest of access and root, so that statements with different credentials never share a store.
     """
 
-    def __init__(self, context: SessionContext) -> None:
-        self._context = context
-        self._known: set[str] = set()
+    def __init__(self, *contexts: SessionContext) -> None:
+        self._contexts = contexts
+        self._hosts: dict[tuple[ObjectStoreAccess, str], str] = {}
 
-    def url(self, access: ObjectStoreAccess, location: _Location) -> str:
-        """Return the URL by which the session reads a file with this access."""
-        host = hashlib.sha256(f"{access.model_dump_json()}\n{location.root}".encode()).hexdigest()[:24]
-        if host not in self._known:
-            self._context.register_object_store("s3://", _store(access, location.root), host)
-            self._known.add(host)
-        return f"s3://{host}/{quote(location.name)}"
+    def url(self, access: ObjectStoreAccess, location: Location) -> str:
+        """Return the URL by which the sessions read a file with this access."""
+        known = (access, location.root)
+        if known not in self._hosts:
+            host = hashlib.sha256(f"{access.model_dump_json()}\n{location.root}".encode()).hexdigest()[:24]
+            store = _store(access, location.root)
+            for context in self._contexts:
+                context.register_object_store("s3://", store, host)
+            self._hosts[known] = host
+        return f"s3://{self._hosts[known]}/{quote(location.name)}"
 
 
 def _store(access: ObjectStoreAccess, root: str) -> AmazonS3:
@@ -117,7 +120,7 @@ def register(context: SessionContext, stores: Stores, table: TableSnapshot, acce
         raise StatementFailedError(
             StatementError.ACCESS_DENIED, "The statement reads files but came without access to the object store."
         )
-    locations = [_Location.of(file.uri) for file in table.files]
+    locations = [Location.of(file.uri) for file in table.files]
     urls: dict[str, list[str]] = {}
     for location in locations:
         url = stores.url(access, location)

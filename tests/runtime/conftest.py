@@ -178,8 +178,13 @@ class Lake:
         return TableSnapshot(
             name=name,
             schema_ipc_base64=base64.b64encode(schema).decode(),
-            files=tuple(DataFile(uri=uri, size_bytes=1, rows=1) for uri in (*uris, *extra)),
+            files=tuple(DataFile(uri=uri, size_bytes=self.size_bytes(uri), rows=1) for uri in (*uris, *extra)),
         )
+
+    def size_bytes(self, uri: str) -> int:
+        """Return the size that a file has now, or 1 when there is none."""
+        path = self.root / uri.removeprefix("s3://")
+        return path.stat().st_size if path.is_file() else 1
 
     def tables(self, *names: str) -> tuple[TableSnapshot, ...]:
         return tuple(self.table(name) for name in names)

@@ -142,7 +142,9 @@ NATION = "SELECT sum(n_nationkey) AS s, max(n_comment) AS c FROM nation"
 async def test_missing_files_are_errors_and_never_fewer_rows(
     node: Node, lake: Lake, uri: str, error: StatementError, sql: str
 ) -> None:
-    assert (await node.run(sql, (lake.table("nation", uri),))).failure.error is error
+    failure = (await node.run(sql, (lake.table("nation", uri),))).failure
+    assert failure.error is error
+    assert error is StatementError.BUCKET_MISSING or uri in failure.message
 
 
 async def test_a_file_that_vanishes_after_it_was_read(node: Node, lake: Lake) -> None:
@@ -153,6 +155,40 @@ async def test_a_file_that_vanishes_after_it_was_read(node: Node, lake: Lake) ->
     (lake.root / "lake/vanishing/nation.parquet").unlink()
     again = await node.run("SELECT count(*) AS n FROM nation", (table,))
     assert again.failure.error is StatementError.OBJECT_MISSING
+    assert uri in again.failure.message
+
+
+@pytest.mark.parametrize("sql", [NATION, "SELECT count(*) AS n FROM nation", "SELECT * FROM nation LIMIT 30"])
+@pytest.mark.parametrize("known", ["known before", "never read"])
+@pytest.mark.parametrize("damage", ["empty", "shorter", "longer", "other"])
+@pytest.mark.parametrize("folder", ["sizes", "sizes/a b%2F+ü"])
+async def test_a_file_of_another_size_than_registered(
+    node: Node, lake: Lake, damage: str, known: str, sql: str, folder: str
+) -> None:
+    whole = lake.root / "lake/tpch/nation/nation.1.parquet"
+    sink = pa.BufferOutputStream()
+    pq.write_table(pq.read_table(whole).slice(0, 7), sink)
+    bad = {
+        "empty": b"",
+        "shorter": whole.read_bytes()[:-1],
+        "longer": whole.read_bytes() + b"\0",
+        "other": sink.getvalue().to_pybytes(),
+    }[damage]
+    uri = lake.put(f"{folder}/{damage}-{known}-{len(sql)}.parquet", whole.read_bytes())
+    table = lake.table("nation", uri)
+    if known == "known before":
+        assert (await node.run("SELECT count(*) AS n FROM nation", (table,))).rows == [{"n": 50}]
+    lake.put(uri.removeprefix("s3://lake/"), bad)
+    failure = (await node.run(sql, (table,))).failure
+    assert failure.error is StatementError.CORRUPT_FILE
+    assert uri in failure.message
+
+
+async def test_an_empty_file_in_the_bucket_itself(node: Node, lake: Lake) -> None:
+    uri = lake.put("empty.parquet", b"")
+    failure = (await node.run(NATION, (lake.table("nation", uri),))).failure
+    assert failure.error is StatementError.CORRUPT_FILE
+    assert uri in failure.message
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "page"])
