@@ -5,6 +5,7 @@ import logging
 import structlog
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from firn_services.config import Settings
 from firn_services.doors.app import make_app
@@ -25,20 +26,26 @@ async def serve(settings: Settings) -> None:
     """Serve one account."""
     api = await KubeApi.connect(settings.namespace)
     app = make_app(Services.assemble(settings, api))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            loop="none",
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            timeout_keep_alive=75,
-        )
+    await uvicorn.Server(http_config(app, settings)).serve()
+
+
+def http_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the doors are served: nothing that a request does not need."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=75,
     )
-    await server.serve()
 
 
 def configure_logs(level: str) -> None:

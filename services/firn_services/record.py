@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from firn_model.api import ErrorDetail, StatementReply, StepTime
+from firn_model.api import ErrorDetail, ResultPage, StatementReply, StepTime
 from firn_model.messages import Statistics
 from firn_model.statements import TRANSITIONS, StatementError, StatementState
 
@@ -73,8 +73,8 @@ class StatementRecord:
             raise TransitionError(f"statement {self.id} cannot go from {self.state} to {state}; its story: {story}")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]
 
-    def reply(self) -> StatementReply:
-        """Return what its owner sees, without rows. Built without validation: it is all ours."""
+    def reply(self, rows: ResultPage | None = None, waiting_for: str | None = None) -> StatementReply:
+        """Return what its owner sees. Built without validation: it is all ours."""
         return StatementReply.model_construct(
             id=self.id,
             sql=self.sql,
@@ -86,9 +86,11 @@ class StatementRecord:
             submitted_at=self.submitted_at,
             started_at=self.started_at,
             ended_at=self.ended_at,
+            waiting_for=waiting_for,
             error=_statement_error(self.detail),
             detail=self.detail,
             statistics=self.statistics,
+            result=rows,
             steps=self.steps,
         )
 

@@ -137,7 +137,7 @@ class Services:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.account.close()
-        await self.statements.close()
+        self.statements.close()
         await self.dispatcher.close()
         await self.api.close()
         await asyncio.to_thread(self.writer.close)

@@ -68,7 +68,6 @@ class Statements:
         self._answerer = answerer
         self._limits = limits
         self._tickets: dict[str, Ticket] = {}
-        self._followers: set[asyncio.Task[None]] = set()
         self._submitting: dict[tuple[str, str], asyncio.Lock] = {}
         self._recovered = asyncio.Event()
         self._place = 0
@@ -211,16 +210,12 @@ class Statements:
 
     def _enqueue(self, record: StatementRecord, query: Query) -> None:
         need = Need(memory_bytes=min(query.scan_bytes, self._limits.memory_bytes // 8), cores=self._limits.cores)
-        ticket = Ticket(record, query, need)
+        ticket = Ticket(record, query, need, self._forget)
         self._tickets[record.id] = ticket
-        follower = asyncio.create_task(self._forget_when_done(ticket))
-        self._followers.add(follower)
-        follower.add_done_callback(self._followers.discard)
         self._account.queue(record.warehouse_resource or "").add(ticket)
 
-    async def _forget_when_done(self, ticket: Ticket) -> None:
-        await ticket.done.wait()
-        self._tickets.pop(ticket.record.id, None)
+    def _forget(self, statement_id: str) -> None:
+        self._tickets.pop(statement_id, None)
 
     async def get(self, statement_id: str, wait_seconds: float) -> StatementReply:
         """Return a statement when it is final or after the wait. Raises NotFoundError."""
@@ -241,8 +236,10 @@ class Statements:
         return self._reply(ticket.record, await self._first_page(ticket.result))
 
     async def _stored_reply(self, statement_id: str) -> StatementReply:
-        record = await self.record(statement_id)
-        result = await asyncio.to_thread(self._store.result, statement_id)
+        found = await asyncio.to_thread(self._store.outcome, statement_id)
+        if found is None:
+            raise NotFoundError(f"statement {statement_id} does not exist")
+        record, result = found
         return self._reply(record, await self._first_page(result))
 
     async def _first_page(self, result: ResultRecord | None) -> ResultPage | None:
@@ -261,11 +258,9 @@ class Statements:
         return translated("the result", lambda: page(self._objects, result, offset, limit))
 
     def _reply(self, record: StatementRecord, rows: ResultPage | None) -> StatementReply:
-        reply = record.reply()
         if record.state is StatementState.QUEUED and record.warehouse_resource is not None:
-            words = self._account.queue(record.warehouse_resource).waiting_for(record.id)
-            return reply.model_copy(update={"waiting_for": words})
-        return reply.model_copy(update={"result": rows}) if rows is not None else reply
+            return record.reply(waiting_for=self._account.queue(record.warehouse_resource).waiting_for(record.id))
+        return record.reply(rows)
 
     async def record(self, statement_id: str) -> StatementRecord:
         """Return a statement's record. Raises NotFoundError."""
@@ -319,11 +314,9 @@ class Statements:
         if expired:
             await self._store.forget_results(result.statement_id for result in expired)
 
-    async def close(self) -> None:
-        """Stop following. What waits stays in the store."""
-        for follower in self._followers:
-            follower.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+    def close(self) -> None:
+        """Write nothing more on its own account. What waits stays in the store."""
+        self._store.close()
 
 
 def _failure(detail: ErrorDetail) -> StatementFailedError:

@@ -1,6 +1,7 @@
 """A statement that is under way in this process, and those who wait for it."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 
 from firn_model.api import ErrorDetail
@@ -14,11 +15,12 @@ from firn_services.sql.compile import Query
 class Ticket:
     """One unfinished statement: its record, what it compiled to, and the event of its end."""
 
-    def __init__(self, record: StatementRecord, query: Query, need: Need) -> None:
+    def __init__(self, record: StatementRecord, query: Query, need: Need, on_end: Callable[[str], None]) -> None:
         self.record = record
         self.query = query
         self.need = need
         self.losses = 0
+        self._on_end = on_end
         self.result: ResultRecord | None = None
         self.done = asyncio.Event()
         self.stop_with: ErrorDetail | None = None
@@ -28,6 +30,11 @@ class Ticket:
         """Note a step of its life, the first time it happens."""
         if all(step.step != name for step in self.record.steps):
             self.record = self.record.step(name, at)
+
+    def end(self) -> None:
+        """Tell everybody that its final state is durable."""
+        self.done.set()
+        self._on_end(self.record.id)
 
     def stop(self, error: StatementFailedError) -> bool:
         """Note that it is to end with this error; return whether nobody asked before."""

@@ -282,7 +282,7 @@ class WarehouseQueue:
     async def _finish(self, ticket: Ticket) -> None:
         await self._parts.store.finish(ticket.record, ticket.result)
         metrics.STATEMENTS.labels(ticket.record.state.value).inc()
-        ticket.done.set()
+        ticket.end()
 
     def _rest(self, now: datetime) -> None:
         if not self._waiting and not self._running:

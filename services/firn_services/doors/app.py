@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firn_services.doors import health, statements, tables, warehouses
 from firn_services.doors.access import ServicesOf
-from firn_services.errors import MalformedError, NotFoundError, ServicesError, http_status, reply
+from firn_services.doors.hot import HotDoors
+from firn_services.doors.replies import as_error
+from firn_services.errors import MalformedError, NotFoundError, ServicesError
 from firn_services.services import Services
 
 log = structlog.get_logger()
@@ -57,7 +59,7 @@ class BoundedBodies:
             await self._app(scope, counted, send)
         except _TooLargeError:
             error = MalformedError(f"the request's body is over {self._most_bytes} bytes")
-            await _error(error, 413)(scope, receive, send)
+            await as_error(error, 413)(scope, receive, send)
 
 
 def make_app(services: Services) -> FastAPI:
@@ -77,24 +79,21 @@ def make_app(services: Services) -> FastAPI:
     app.add_exception_handler(ServicesError, _on_services_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_middleware(HotDoors, prefix=PREFIX)
     app.add_middleware(BoundedBodies, most_bytes=MAX_BODY_BYTES)
     return app
 
 
-def _error(error: ServicesError, status: int | None = None) -> Response:
-    return Response(reply(error).model_dump_json(), status or http_status(error), media_type="application/json")
-
-
 async def _on_services_error(request: Request, error: Exception) -> Response:
     del request
-    return _error(error if isinstance(error, ServicesError) else ServicesError("internal error"))
+    return as_error(error if isinstance(error, ServicesError) else ServicesError("internal error"))
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     del request
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "not understood"}
     where = ".".join(str(part) for part in first["loc"])
-    return _error(MalformedError(f"{where}: {first['msg']}"))
+    return as_error(MalformedError(f"{where}: {first['msg']}"))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -105,4 +104,4 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         if status == 404
         else MalformedError(f"{request.method} {path} is not allowed")
     )
-    return _error(found, status)
+    return as_error(found, status)

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from firn_model.api import StatementList, SubmitRequest
+from firn_model.api import StatementList, StatementReply, SubmitRequest
 from firn_model.statements import StatementState
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from firn_services.doors.access import Caller, ServicesOf
+from firn_services.doors.access import Caller, ServicesOf, caller_in, services_in
+from firn_services.doors.replies import as_json
 from firn_services.errors import MalformedError
 from firn_services.record import ResultRecord
 from firn_services.results import chunks
@@ -18,22 +19,31 @@ from firn_services.services import Services
 
 router = APIRouter()
 ARROW = "application/vnd.apache.arrow.stream"
-JSON = "application/json"
+MOST_WAIT_SECONDS = 60.0
+_SUBMIT_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": SubmitRequest.model_json_schema()}}}
+}
+_WAIT = {
+    "parameters": [
+        {"name": "statement_id", "in": "path", "required": True, "schema": {"type": "string"}},
+        {
+            "name": "wait_seconds",
+            "in": "query",
+            "schema": {"type": "number", "minimum": 0, "maximum": MOST_WAIT_SECONDS, "default": 0},
+        },
+    ]
+}
 
 
-def as_json(message: BaseModel) -> Response:
-    """Return a message of ours as it is, without validating it once more."""
-    return Response(message.model_dump_json(warnings=False), media_type=JSON)
-
-
-@router.post("/statements")
-async def submit(request: Request, services: ServicesOf, user: Caller) -> Response:
-    """Run one statement."""
+@router.post("/statements", responses={200: {"model": StatementReply}}, openapi_extra=_SUBMIT_BODY)
+async def submit(request: Request) -> Response:
+    """Run one statement. Takes the bare request: see doors/hot.py."""
+    user = caller_in(request)
     try:
         wanted = SubmitRequest.model_validate_json(await request.body())
     except ValidationError as error:
         raise MalformedError(_first_problem(error)) from error
-    return as_json(await services.statements.submit(wanted, user))
+    return as_json(await services_in(request).statements.submit(wanted, user))
 
 
 @router.get("/statements")
@@ -50,16 +60,12 @@ async def newest(
     return as_json(StatementList.model_construct(statements=tuple(replies)))
 
 
-@router.get("/statements/{statement_id}")
-async def get(
-    statement_id: str,
-    services: ServicesOf,
-    user: Caller,
-    wait_seconds: Annotated[float, Query(ge=0, le=60)] = 0,
-) -> Response:
-    """Return a statement, when it is final or after the wait."""
-    del user
-    return as_json(await services.statements.get(statement_id, wait_seconds))
+@router.get("/statements/{statement_id}", responses={200: {"model": StatementReply}}, openapi_extra=_WAIT)
+async def get(request: Request) -> Response:
+    """Return a statement, when it is final or after the wait. Takes the bare request: see doors/hot.py."""
+    caller_in(request)
+    wait_seconds = _wait_seconds(request.query_params.get("wait_seconds", "0"))
+    return as_json(await services_in(request).statements.get(request.path_params["statement_id"], wait_seconds))
 
 
 @router.post("/statements/{statement_id}/cancel")
@@ -90,6 +96,17 @@ async def _stream(services: Services, where: ResultRecord) -> AsyncIterator[byte
     parts = chunks(services.objects, where)
     while (part := await asyncio.to_thread(next, parts, None)) is not None:
         yield part
+
+
+def _wait_seconds(text: str) -> float:
+    """Return the wait that was asked for. Raises MalformedError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if 0 <= seconds <= MOST_WAIT_SECONDS:
+        return seconds
+    raise MalformedError(f"query.wait_seconds: a number from 0 to {MOST_WAIT_SECONDS:.0f} is needed")
 
 
 def _first_problem(error: ValidationError) -> str:

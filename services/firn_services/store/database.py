@@ -46,4 +46,5 @@ def _configure_sqlite(connection: Any, record: Any) -> None:
 def _begin_immediate(connection: Connection) -> None:
     """Begin for real, so that savepoints and migrations are transactional; readers stay deferred."""
     reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection  # without SQLAlchemy's cursors: each commit passes here
+    driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")

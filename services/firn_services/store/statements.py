@@ -1,19 +1,33 @@
 """Statements and their results in the store."""
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from firn_model.api import ErrorDetail, StepTime
 from firn_model.messages import Statistics
 from firn_model.statements import StatementState
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.store.tables import results, statements
 from firn_services.store.writer import Writer
+
+SOON_SECONDS = 0.05
+_CHANGING = ("state", "cluster", "attempts", "started_at", "ended_at", "detail", "statistics", "steps")
+_INSERT = insert(statements)
+_INSERT_RESULT = insert(results)
+_UPDATE = (
+    update(statements).where(statements.c.id == bindparam("statement")).values({c: bindparam(c) for c in _CHANGING})
+)
+_OUTCOME = (
+    select(statements, *results.c)
+    .outerjoin(results, results.c.statement_id == statements.c.id)
+    .where(statements.c.id == bindparam("statement"))
+)
 
 
 class DuplicateRequestError(Exception):
@@ -26,14 +40,16 @@ class StatementStore:
     def __init__(self, engine: Engine, writer: Writer) -> None:
         self._engine = engine
         self._writer = writer
+        self._soon: dict[str, StatementRecord] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     async def accept(self, record: StatementRecord, result: ResultRecord | None = None) -> None:
         """Make a new statement durable. Raises DuplicateRequestError when its request id was used before."""
 
         def operation(connection: Connection) -> None:
-            connection.execute(insert(statements), _row(record))
+            connection.execute(_INSERT, _row(record))
             if result is not None:
-                connection.execute(insert(results), _result_row(result))
+                connection.execute(_INSERT_RESULT, _result_row(result))
 
         try:
             await self._writer.write(operation)
@@ -41,17 +57,52 @@ class StatementStore:
             raise DuplicateRequestError(record.request_id) from error
 
     def save_soon(self, record: StatementRecord) -> None:
-        """Write a state that a crash may lose: losing `running` or a requeue leads back to the queue, as it should."""
-        self._writer.submit(_updating(record, None))
+        """Write a state that a crash may lose: losing `running` or a requeue leads back to the queue, as it should.
+
+        It is written with the others of its while, and not at all when a later state is written before.
+        """
+        self._soon[record.id] = record
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SOON_SECONDS, self._save_now)
+
+    def _save_now(self) -> None:
+        self._timer = None
+        if not self._soon:
+            return
+        rows = [_changes(record) for record in self._soon.values()]
+        self._soon.clear()
+        self._writer.submit(lambda connection: connection.execute(_UPDATE, rows))
+
+    def close(self) -> None:
+        """Leave what a crash may lose."""
+        self._soon.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def finish(self, record: StatementRecord, result: ResultRecord | None) -> None:
         """Make a final state and its result durable together."""
-        await self._writer.write(_updating(record, result))
+        self._soon.pop(record.id, None)
+
+        def operation(connection: Connection) -> None:
+            connection.execute(_UPDATE, _changes(record))
+            if result is not None:
+                connection.execute(_INSERT_RESULT, _result_row(result))
+
+        await self._writer.write(operation)
 
     def read(self, statement_id: str) -> StatementRecord | None:
         """Return a statement. Blocks."""
         found = self._all(select(statements).where(statements.c.id == statement_id))
         return found[0] if found else None
+
+    def outcome(self, statement_id: str) -> tuple[StatementRecord, ResultRecord | None] | None:
+        """Return a statement and where its result is. Blocks."""
+        with self._reading() as connection:
+            row = connection.execute(_OUTCOME, {"statement": statement_id}).one_or_none()
+        if row is None:
+            return None
+        return _record(row), None if row.statement_id is None else _result(row)
 
     def by_request(self, user: str, request_id: str) -> StatementRecord | None:
         """Return the statement of a user's request id. Blocks."""
@@ -111,17 +162,8 @@ class StatementStore:
             return [_record(row) for row in connection.execute(query).all()]
 
 
-def _updating(record: StatementRecord, result: ResultRecord | None) -> Callable[[Connection], None]:
-    def operation(connection: Connection) -> None:
-        row = _row(record)
-        connection.execute(update(statements).where(statements.c.id == row.pop("id")).values(**row))
-        if result is not None:
-            connection.execute(insert(results), _result_row(result))
-
-    return operation
-
-
 def _row(record: StatementRecord) -> dict[str, Any]:
+    """Return a whole row."""
     return {
         "id": record.id,
         "place": record.place,
@@ -134,10 +176,22 @@ def _row(record: StatementRecord) -> dict[str, Any]:
         "schema_name": record.schema,
         "statement_timeout_seconds": record.statement_timeout_seconds,
         "queued_timeout_seconds": record.queued_timeout_seconds,
+        "submitted_at": record.submitted_at,
+        **_course(record),
+    }
+
+
+def _changes(record: StatementRecord) -> dict[str, Any]:
+    """Return the parameters of _UPDATE."""
+    return {"statement": record.id, **_course(record)}
+
+
+def _course(record: StatementRecord) -> dict[str, Any]:
+    """Return the columns that change after a statement was accepted."""
+    return {
         "state": record.state.value,
         "cluster": record.cluster,
         "attempts": record.attempts,
-        "submitted_at": record.submitted_at,
         "started_at": record.started_at,
         "ended_at": record.ended_at,
         "detail": record.detail.model_dump_json() if record.detail else None,
