@@ -53,6 +53,7 @@ _STATUS = {
     RefusalReason.WRONG_POD: 403,
 }
 _CONFLICT = 409
+_DELIVERY_SECONDS = 1.0
 
 M = TypeVar("M", bound=Signed)
 log = structlog.get_logger()
@@ -67,6 +68,7 @@ class Agent:
         self._metrics = metrics
         self._state = State()
         self._released = asyncio.Condition()
+        self._deliveries: dict[str, asyncio.Future[None]] = {}
         self._serving = False
         self._bound_at: datetime | None = None
         self.ray_address = ""
@@ -140,33 +142,54 @@ class Agent:
         return _json(DrainReply(drained=self._state.phase is Phase.DRAINED, statements=len(self._state.held)))
 
     async def _dispatch(self, request: web.Request, message: Dispatch) -> web.StreamResponse:
+        if (earlier := self._deliveries.get(message.statement_id)) is not None:
+            await asyncio.wait({earlier}, timeout=_DELIVERY_SECONDS)  # its end may only not have been noticed yet
         if refuse := self._apply(StatementDispatched(message.epoch, message.statement_id, message.attempt)):
             return self._refusal(refuse)
         try:
-            return await self._answer(request, message)
-        finally:
-            self._apply(StatementReleased(message.statement_id))
-            async with self._released:
-                self._released.notify_all()
+            response = await self._answer(request, message)
+        except BaseException:
+            await self._release(message.statement_id)
+            raise
+        # The connection's next request must not wait for this one's acknowledgement, which a kernel may delay.
+        delivery = asyncio.ensure_future(self._deliver(request.transport, message.statement_id))
+        self._deliveries[message.statement_id] = delivery
+        return response
+
+    async def _deliver(self, transport: asyncio.Transport | None, statement_id: str) -> None:
+        """Hold a statement until the peer has its whole answer, or is gone."""
+        await delivered(transport)
+        del self._deliveries[statement_id]
+        await self._release(statement_id)
+
+    async def _release(self, statement_id: str) -> None:
+        self._apply(StatementReleased(statement_id))
+        async with self._released:
+            self._released.notify_all()
 
     async def _answer(self, request: web.Request, message: Dispatch) -> web.StreamResponse:
-        """Stream a statement's frames; return when the peer has them all, or is gone."""
+        """Stream a statement's frames to their end."""
         began = time.perf_counter()
-        bound = log.bind(statement=message.statement_id, attempt=message.attempt)
         response = web.StreamResponse(headers={"Content-Type": "application/vnd.firn.frames"})
         try:
             await response.prepare(request)
-            outcome = await self._coordinator.run(message, response.write)
-            await response.write_eof()
-            await delivered(request.transport)
+            ended = await self._coordinator.run(message, response.write)
+            await response.write_eof(ended.unsent)
         except (ConnectionError, asyncio.CancelledError):
             self._metrics.hung_up()
-            bound.info("client went away", seconds=round(time.perf_counter() - began, 4))
+            seconds = round(time.perf_counter() - began, 4)
+            log.info("client went away", statement=message.statement_id, attempt=message.attempt, seconds=seconds)
             raise
         seconds = time.perf_counter() - began
-        self._metrics.ended(outcome, seconds)
-        error = getattr(outcome, "error", None)
-        bound.info("statement ended", error=error, seconds=round(seconds, 4), **outcome.statistics.model_dump())
+        self._metrics.ended(ended.outcome, seconds)
+        log.info(
+            "statement ended",
+            statement=message.statement_id,
+            attempt=message.attempt,
+            error=getattr(ended.outcome, "error", None),
+            seconds=round(seconds, 4),
+            **ended.outcome.statistics.model_dump(),
+        )
         return response
 
     async def _cancel(self, _: web.Request, message: Cancel) -> web.StreamResponse:

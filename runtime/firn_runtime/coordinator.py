@@ -6,6 +6,7 @@ It owns a statement's bounds: cancel, timeout, and an engine that dies under it.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from firn_model.frames import Frame, FrameType, encode
 from firn_model.messages import Dispatch, Failure, Finish, Statistics
@@ -31,6 +32,14 @@ _MESSAGES = {
 Outcome = Finish | Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a statement ended, and the bytes of its answer that are still to be sent: the last frame at least."""
+
+    outcome: Outcome
+    unsent: bytes
+
+
 class Coordinator:
     """Runs statements on the node's executor."""
 
@@ -45,18 +54,15 @@ class Coordinator:
             event.set()
         return event is not None
 
-    async def run(self, dispatch: Dispatch, send: Send) -> Outcome:
-        """Run a statement to its end; send its frames, the last one too. Raises what `send` raises."""
+    async def run(self, dispatch: Dispatch, send: Send) -> Ended:
+        """Run a statement to its end; send its frames but the last ones. Raises what `send` raises."""
         cancel = self._cancels[dispatch.statement_id] = asyncio.Event()
         try:
-            outcome = await self._bounded(dispatch, send, cancel)
+            return await self._bounded(dispatch, send, cancel)
         finally:
             del self._cancels[dispatch.statement_id]
-        kind = FrameType.FINISH if isinstance(outcome, Finish) else FrameType.FAILURE
-        await send(encode(kind, outcome.model_dump_json().encode()))
-        return outcome
 
-    async def _bounded(self, dispatch: Dispatch, send: Send, cancel: asyncio.Event) -> Outcome:
+    async def _bounded(self, dispatch: Dispatch, send: Send, cancel: asyncio.Event) -> Ended:
         """Run the stages until their end, a cancel, or the timeout."""
         work = asyncio.ensure_future(self._stages(dispatch, send))
         cancelled = asyncio.ensure_future(cancel.wait())
@@ -66,23 +72,23 @@ class Coordinator:
                 return work.result()
             reason = StatementError.CANCELLED if cancel.is_set() else StatementError.STATEMENT_TIMEOUT
             statistics = await _stopped(work)
-            return Failure(error=reason, message=_MESSAGES[reason], statistics=statistics)
+            return _failed(Failure(error=reason, message=_MESSAGES[reason], statistics=statistics))
         finally:
             cancelled.cancel()
             if not work.done():
                 await _stopped(work)
 
-    async def _stages(self, dispatch: Dispatch, send: Send) -> Outcome:
+    async def _stages(self, dispatch: Dispatch, send: Send) -> Ended:
         """Run one stage after the other; only the last one's rows go out."""
         (stage,) = cut(dispatch)
         try:
             run = await self._executor.run(stage, ENGINE_WAIT_SECONDS)
         except EngineLostError as error:
-            return _lost(error)
+            return _failed(_lost(error))
         try:
-            return _outcome(await _relayed(run, send))
+            return await _relayed(run, send)
         except EngineLostError as error:
-            return _lost(error)
+            return _failed(_lost(error))
         except (asyncio.CancelledError, ConnectionError):
             raise _Stopped(await _stop(run)) from None
         finally:
@@ -95,14 +101,17 @@ class _Stopped(Exception):
         self.statistics = statistics
 
 
-async def _relayed(run: StageRun, send: Send) -> Frame:
-    """Send a stage's rows on as they come; return its last frame."""
-    while (frame := await run.frame()).type is FrameType.ARROW:
-        await send(encode(frame.type, frame.payload))
-    return frame
+async def _relayed(run: StageRun, send: Send) -> Ended:
+    """Send a stage's rows on as they come; leave those that came together with its last frame."""
+    while True:
+        frames = await run.frames()
+        data = b"".join(encode(frame.type, frame.payload) for frame in frames)
+        if frames[-1].type is not FrameType.ARROW:
+            return Ended(_outcome(frames[-1]), data)
+        await send(data)
 
 
-async def _stopped(work: "asyncio.Future[Outcome]") -> Statistics:
+async def _stopped(work: "asyncio.Future[Ended]") -> Statistics:
     """Stop the stages, wait until the engine has let go of them, and return what they used."""
     work.cancel()
     await asyncio.wait({work})
@@ -121,6 +130,10 @@ async def _stop(run: StageRun) -> Statistics:
 def _outcome(frame: Frame) -> Outcome:
     model = Finish if frame.type is FrameType.FINISH else Failure
     return model.model_validate_json(frame.payload)
+
+
+def _failed(failure: Failure) -> Ended:
+    return Ended(failure, encode(FrameType.FAILURE, failure.model_dump_json().encode()))
 
 
 def _lost(error: EngineLostError) -> Failure:

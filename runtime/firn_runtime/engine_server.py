@@ -27,6 +27,8 @@ from firn_runtime.stage import Stage
 
 LENGTH = struct.Struct(">I")
 _LARGEST_FRAME_BYTES = 1 << 20
+_SMALL_BYTES = 64 * 1024
+_LONGEST_HOLD_SECONDS = 0.002
 _PLANNING_THREADS = 64
 _SETTLE_SECONDS = 0.4
 _STUCK_SECONDS = 10.0
@@ -109,6 +111,8 @@ class _Run:
         self._writer = writer
         self._query: Query | None = None
         self._bytes = 0
+        self._held = bytearray()
+        self._flush: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Write the result as Arrow frames. Raises StatementFailedError."""
@@ -123,17 +127,32 @@ class _Run:
         await self._send((stream or StreamWriter(query.schema)).end())
 
     async def _send(self, data: bytes) -> None:
-        """Write Arrow bytes and wait until the agent has taken most of what is under way."""
+        """Write Arrow bytes and wait until the agent has taken most of what is under way.
+
+        Few bytes are held for a moment, so that a small result goes out in one piece with its last frame.
+        """
         self._bytes += len(data)
         for start in range(0, len(data), _LARGEST_FRAME_BYTES):
-            self._writer.write(encode(FrameType.ARROW, data[start : start + _LARGEST_FRAME_BYTES]))
-            await self._writer.drain()
+            self._held += encode(FrameType.ARROW, data[start : start + _LARGEST_FRAME_BYTES])
+            if len(self._held) >= _SMALL_BYTES:
+                self._write_held()
+                await self._writer.drain()
+        if self._held and self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_LONGEST_HOLD_SECONDS, self._write_held)
+
+    def _write_held(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        self._writer.write(bytes(self._held))
+        self._held.clear()
 
     def finish(self, running: "asyncio.Future[None]") -> Query | None:
         """Write the frame that says how the stage ended; give up the query."""
         query, self._query = self._query, None
         statistics = query.statistics(self._bytes) if query is not None else Statistics()
-        self._writer.write(_last_frame(running, statistics))
+        self._held += _last_frame(running, statistics)
+        self._write_held()
         return query
 
 

@@ -6,7 +6,6 @@ This is the seam for more engines: a cluster of several nodes has an executor fo
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ class StageRun:
         self._reader = reader
         self._writer = writer
         self._cutter = FrameReader()
-        self._frames: deque[Frame] = deque()
 
     @classmethod
     async def start(cls, socket: Path, stage: Stage) -> "StageRun":
@@ -42,25 +40,25 @@ class StageRun:
         writer.write(LENGTH.pack(len(request)) + request)
         return cls(reader, writer)
 
-    async def frame(self) -> Frame:
-        """Return the next frame. Raises EngineLostError when the engine is gone."""
-        while not self._frames:
+    async def frames(self) -> list[Frame]:
+        """Return the next frames, as many as came together. Raises EngineLostError when the engine is gone."""
+        while True:
             try:
                 data = await self._reader.read(_CHUNK_BYTES)
             except OSError as error:
                 raise EngineLostError("the engine's process died") from error
             if not data:
                 raise EngineLostError("the engine's process died")
-            self._frames.extend(self._cutter.feed(data))
-        return self._frames.popleft()
+            if frames := self._cutter.feed(data):
+                return frames
 
     async def stop(self) -> Frame:
         """Cancel the stage; return its last frame, which comes when the engine has let go of it."""
         if self._writer.can_write_eof() and not self._writer.is_closing():
             self._writer.write_eof()
-        while (frame := await self.frame()).type is FrameType.ARROW:
+        while (last := (await self.frames())[-1]).type is FrameType.ARROW:
             pass
-        return frame
+        return last
 
     def close(self) -> None:
         """Let go of the connection; a stage that still runs is cancelled by that."""

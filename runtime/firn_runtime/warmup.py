@@ -47,7 +47,7 @@ async def warm(coordinator: Coordinator, folder: Path) -> None:
                 object_store=access,
                 timeout_seconds=30,
             )
-            outcome = await coordinator.run(dispatch, _discard)
+            outcome = (await coordinator.run(dispatch, _discard)).outcome
             if isinstance(outcome, Failure):
                 raise EngineLostError(f"the engine does not answer its warm-up: {outcome.message}")
 
