@@ -4,15 +4,13 @@ Time is simulated and every choice comes from one seed. What the operator knows 
 it late, answers and whole operators get lost, and a request that was sent may be carried out after its sender has died.
 """
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterStatus
-from firn_model.warehouses import WarehouseLoad
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.pool import PoolController
 from firn_operator.decide import cluster as clusters
@@ -21,45 +19,17 @@ from firn_operator.decide import warehouse as warehouses
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 from firn_operator.observe.account import Account
 
-from tests.operator.observations import ALIVE, NOW, REPORTER, TEMPLATE, cluster, node, pool, warehouse
+from tests.operator.observations import ALIVE, TEMPLATE, cluster, node
+from tests.operator.simulated_world import Agent, World
 
-BOOT = timedelta(seconds=4)
 STEP = timedelta(milliseconds=50)
-TARGET = 2
 
 
-@dataclass
-class Agent:
-    """What a node holds."""
-
-    epoch: str | None = None
-    draining: bool = False
-    held: set[int] = field(default_factory=set)
-
-
-class SimulatedAccount:
-    """The truth, and the operator's view of it."""
+class SimulatedAccount(World):
+    """The world, and an operator's view of it."""
 
     def __init__(self, seed: int, warehouse_count: int) -> None:
-        self.random = random.Random(seed)
-        self.now: datetime = NOW
-        self.version = 1
-        self.serial = 0
-        self.nodes: dict[str, Node] = {}
-        self.clusters: dict[str, Cluster] = {}
-        self.warehouses: dict[str, Warehouse] = {}
-        self.agents: dict[str, Agent] = {}
-        self.pool = pool(TARGET, 4)
-        self.queued: dict[str, list[int]] = {}
-        self.accepted: set[int] = set()
-        self.finished: set[int] = set()
-        self.epochs_of: dict[str, set[str]] = {}
-        self.in_flight: list[Callable[[], None]] = []
-        self.creations_in_flight: list[Callable[[], None]] = []
-        for number in range(warehouse_count):
-            name = f"w{number}"
-            self.queued[name] = []
-            self.warehouses[name] = replace(warehouse({"auto_suspend_seconds": 5}), name=name, uid=f"{name}-uid")
+        super().__init__(seed, warehouse_count)
         self.restart()
 
     # The operator.
@@ -286,100 +256,6 @@ class SimulatedAccount:
             request()
         else:
             later.append(request)
-
-    # The world.
-
-    def boot_nodes(self) -> None:
-        for item in list(self.nodes.values()):
-            if item.phase == "Pending" and self.now >= item.created_at + BOOT:
-                self.agents[item.uid] = Agent()
-                self._write(self.nodes, replace(item, phase="Running", ready=True, address="10.0.0.1"))
-
-    def _kill(self, name: str) -> None:
-        """End a node; what it ran goes back to its place in the queue."""
-        item = self.nodes[name]
-        agent = self.agents.pop(item.uid, None)
-        if agent and agent.held:
-            owner = next(c.spec.warehouse for c in self.clusters.values() if c.uid == agent.epoch)
-            self.queued[owner] = sorted([*self.queued[owner], *agent.held])
-            self.report(owner)
-
-    def fail_node(self) -> None:
-        alive = [n for n in self.nodes.values() if n.phase == "Running"]
-        if alive:
-            item = self.random.choice(alive)
-            self._kill(item.name)
-            self._write(self.nodes, replace(self.nodes[item.name], phase="Failed", ready=False, failed_at=self.now))
-
-    def arrive(self, name: str) -> None:
-        self.serial += 1
-        self.accepted.add(self.serial)
-        self.queued[name].append(self.serial)
-        self.report(name)
-
-    def dispatch(self, name: str) -> None:
-        """Services give the first statement to a running cluster, whose head may refuse it."""
-        for item in self.clusters.values():
-            if item.spec.warehouse != name or not item.is_running or not self.queued[name]:
-                continue
-            agent = self.agents.get(item.status.head_uid or "")
-            if agent and agent.epoch == item.uid and not agent.draining:
-                agent.held.add(self.queued[name].pop(0))
-        self.report(name)
-
-    def finish(self, name: str) -> None:
-        for item in self.clusters.values():
-            agent = self.agents.get(item.status.head_uid or "")
-            if item.spec.warehouse == name and agent and agent.epoch == item.uid and agent.held:
-                self.finished.add(agent.held.pop())
-        self.report(name)
-
-    def running(self, name: str) -> int:
-        epochs = {c.uid for c in self.clusters.values() if c.spec.warehouse == name}
-        return sum(len(a.held) for a in self.agents.values() if a.epoch in epochs)
-
-    def report(self, name: str) -> None:
-        current = self.warehouses[name]
-        queued, running = len(self.queued[name]), self.running(name)
-        old = current.load
-        idle = None if queued or running else (old.idle_since if old and old.idle_since else self.now)
-        load = WarehouseLoad(queued=queued, running=running, idle_since=idle, observed_at=self.now, reporter=REPORTER)
-        if old is None or (old.queued, old.running) != (queued, running):
-            self._write(self.warehouses, replace(current, status=current.status.model_copy(update={"load": load})))
-
-    def request_suspension(self, name: str) -> None:
-        self._write(self.warehouses, replace(self.warehouses[name], suspend_requested_at=self.now))
-
-    def set_hold(self, name: str, held: bool) -> None:
-        current = self.warehouses[name]
-        self._write(self.warehouses, replace(current, spec=current.spec.model_copy(update={"suspended": held})))
-
-    def _uid(self, prefix: str) -> str:
-        self.serial += 1
-        return f"{prefix}{self.serial}"
-
-    def _write(self, shelf: dict[str, Any], item: Any) -> None:
-        """Store an object; the operator learns of it now or later."""
-        self.version += 1
-        shelf[item.name] = replace(item, version=self.version)
-        if self.random.random() < 0.5:
-            self.deliver()
-
-    # What must hold.
-
-    def check_pool(self) -> None:
-        """The pool never has more warm nodes than its target, one for each waiting cluster and each claim under way."""
-        warm = [n for n in self.nodes.values() if n.is_warm and n.is_alive]
-        waiting = [c for c in self.clusters.values() if c.status.head_uid is None and not c.is_leaving]
-        most = TARGET + max(len(waiting), len(self.warehouses)) + len(self.in_flight)
-        assert len(warm) <= most, [n.name for n in warm]
-
-    def check(self) -> None:
-        """No node serves two epochs; nothing accepted has vanished."""
-        assert all(len(epochs) == 1 for epochs in self.epochs_of.values())
-        waiting = {s for statements in self.queued.values() for s in statements}
-        held = {s for agent in self.agents.values() for s in agent.held}
-        assert self.accepted == waiting | held | self.finished
 
     def step(self) -> None:
         """Let one thing happen."""

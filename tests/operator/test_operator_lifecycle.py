@@ -81,8 +81,12 @@ async def test_a_statement_that_arrives_while_it_suspends_starts_the_next_cluste
     assert await account.get(CLUSTERS, "w-1")
     agent.finish()
     await account.gone(CLUSTERS, "w-1")
-    running = await account.phase("w", "Running")
-    assert [c["name"] for c in running["status"]["clusters"]] == ["w-2"]
+
+    async def only_the_second() -> bool:
+        status = (await account.get(WAREHOUSES, "w"))["status"]
+        return status["phase"] == "Running" and [c["name"] for c in status["clusters"]] == ["w-2"]
+
+    await eventually(only_the_second)
 
 
 async def test_a_hold_suspends_and_no_statement_resumes_it(account: Account) -> None:

@@ -4,7 +4,8 @@ import pytest
 from firn_operator.decide.warehouse import Observed, decide
 
 from tests.operator.observations import ALIVE
-from tests.operator.simulated_account import TARGET, SimulatedAccount
+from tests.operator.simulated_account import SimulatedAccount
+from tests.operator.simulated_world import TARGET
 
 
 @pytest.mark.parametrize("seed", range(60))
