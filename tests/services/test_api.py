@@ -21,7 +21,7 @@ async def test_select_1_on_a_running_warehouse_returns_its_rows_in_one_round_tri
     assert reply["state"] == "succeeded", reply
     assert reply["result"]["rows"] == [[1]]
     assert [s["step"] for s in reply["steps"]] == ["accepted", "dispatched", "first_batch", "finished"]
-    assert head.dispatched[0].sql == "SELECT 1"
+    assert head.dispatched[0].sql == 'SELECT 1 AS "1"'
 
 
 async def test_a_statement_for_a_suspended_warehouse_waits_reports_the_edge_and_runs(account: TestAccount) -> None:

@@ -98,7 +98,7 @@ def test_the_22_queries_of_tpch_compile() -> None:
 @pytest.mark.parametrize(
     ("sql", "engine"),
     [
-        ("select 1", "SELECT 1"),
+        ("select 1", 'SELECT 1 AS "1"'),
         (
             'select L_ORDERKEY, l."L_TAX" from tpch.sf1.lineitem l',
             'SELECT "l_orderkey", "l"."l_tax" FROM "tpch_sf1_lineitem" AS "l"',
@@ -111,8 +111,8 @@ def test_the_22_queries_of_tpch_compile() -> None:
         ),
         ("values (1, 2)", "VALUES (1, 2)"),
         ("select top 3 n_name from nation", 'SELECT "n_name" FROM "tpch_sf1_nation" AS "nation" LIMIT 3'),
-        ("select iff(true, 1, 2)", "SELECT CASE WHEN TRUE THEN 1 ELSE 2 END"),
-        ("select 1::int", "SELECT CAST(1 AS BIGINT)"),
+        ("select iff(true, 1, 2) x", 'SELECT CASE WHEN TRUE THEN 1 ELSE 2 END AS "x"'),
+        ("select 1::int as x", 'SELECT CAST(1 AS BIGINT) AS "x"'),
     ],
 )
 def test_translations(sql: str, engine: str) -> None:
@@ -141,6 +141,53 @@ def test_the_engine_gives_snowflakes_answer(sql: str, value: str) -> None:
     assert isinstance(query, Query)
     (batch,) = SessionContext().sql(query.sql).collect()
     assert str(batch.column(0)[0].as_py()) == value
+
+
+COUNTS = "select n_regionkey, count(*)\nfrom nation group by n_regionkey"
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("select 1", ["1"]),
+        ("select 1, 1, 1 as x, 'a, b'", ["1", "1_2", "x", "'a, b'"]),
+        ('select 1, 2 as "1"', ["1_2", "1"]),
+        ("select SUM( l_tax )\n  + 1 /* more */ , l_tax from lineitem group by l_tax", ["SUM( l_tax ) + 1", "l_tax"]),
+        ("select sum(l_tax) from lineitem order by sum(l_tax)", ["sum(l_tax)"]),
+        ("select n_name, n_name from nation", ["n_name", "n_name_2"]),
+        ("select a.n_name, b.n_name from nation a, nation b", ["n_name", "n_name"]),
+        ("select r_regionkey % 2, * from region", ["r_regionkey % 2", "r_regionkey", "r_name", "r_comment"]),
+        (f"{COUNTS} order by count(*) desc", ["n_regionkey", "count(*)"]),
+        (f"{COUNTS} having count(*) > 1 order by 2", ["n_regionkey", "count(*)"]),
+        ("select n_regionkey % 2 from nation group by n_regionkey % 2 order by 1", ["n_regionkey % 2"]),
+        ("select distinct upper(n_name) from nation order by upper(n_name) desc", ["upper(n_name)"]),
+        ("select top 3 -n_nationkey from nation", ["-n_nationkey"]),
+        ("select n_regionkey + 1 from nation union all select 5 order by 1", ["n_regionkey + 1"]),
+        ("(select 1 union select 2)", ["1"]),
+        ("select 1 as x minus select 2", ["x"]),
+        ("with c as (select 1 as x), d(y) as (select 2) (select x + 1, (select max(y) from d) from c)",
+         ["x + 1", "(select max(y) from d)"]),
+        ("with c as (select 1 as x) select c.x is distinct from 2, extract(year from current_date) from c",
+         ["c.x is distinct from 2", "extract(year from current_date)"]),
+        ("select case when n_nationkey > 1 then 'a' else 'b' end from nation",
+         ["case when n_nationkey > 1 then 'a' else 'b' end"]),
+        ("select count(*) over (partition by n_regionkey) from nation order by 1",
+         ["count(*) over (partition by n_regionkey)"]),
+        ('select "n_name" || \'"\' from nation', ['"n_name" || \'"\'']),
+        ("select n_name, iff(n_nationkey = 1, 2, 3) from nation where n_name in (select upper(r_name) from region)",
+         ["n_name", "iff(n_nationkey = 1, 2, 3)"]),
+    ],
+)  # fmt: skip
+def test_columns_are_named_by_the_users_text(sql: str, names: list[str]) -> None:
+    query = compiled(sql)
+    assert isinstance(query, Query)
+    context, catalog = SessionContext(), FakeCatalog()
+    for table in (catalog.load(name) for name in catalog.tables()):
+        empty = pa.RecordBatch.from_pylist([], schema=table.schema)
+        context.register_record_batches(f"tpch_sf1_{table.name.name.lower()}", [[empty]])
+    frame = context.sql(query.sql)
+    assert frame.schema().names == names
+    frame.collect()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +263,7 @@ def test_errors_say_what_and_where(sql: str, error: str, line: int | None, colum
             SetWarehouse("W", False, {"size": "XL", "autoSuspendSeconds": 0}),
         ),
         ("drop warehouse w", DropWarehouse("W", False)),
-        ("explain select 1", Explain(("SELECT 1",))),
+        ("explain select 1", Explain(('SELECT 1 AS "1"',))),
     ],
 )
 def test_commands(sql: str, command: object) -> None:

@@ -17,6 +17,7 @@ from firn_services.catalog.names import CatalogReader, CatalogTable
 from firn_services.errors import StatementFailedError
 from firn_services.sql.check import check
 from firn_services.sql.classify import classify
+from firn_services.sql.columns import name_columns
 from firn_services.sql.commands import Command
 from firn_services.sql.dialect import Engine
 from firn_services.sql.parse import parse
@@ -93,6 +94,7 @@ class Compiler:
         references = resolve_tables(statement, self._catalog, defaults)
         limits = bounds(references)
         tables = rename_to_engine(statement, references)
+        name_columns(statement, text)
         sql = statement.sql(dialect=Engine, comments=False)
         check(sql, tables, text)
         snapshots = tuple(
