@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import ray
+from firn_model.messages import TableSnapshot
 
 from firn_runtime.config import NodeSettings
 
@@ -23,3 +24,9 @@ class EngineActor:
         self._server = EngineServer(engine)
         await self._server.listen(socket)
         return os.getpid()
+
+    async def write_warm_file(self, path: Path) -> TableSnapshot:
+        """Write the file of the warm-up statements; return it as a table."""
+        from firn_runtime.warm_file import write
+
+        return write(path)

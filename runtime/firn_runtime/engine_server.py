@@ -11,7 +11,6 @@ on; then the process ends itself, after the others' statements or a bound, and t
 import asyncio
 import contextlib
 import os
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,9 +22,8 @@ from firn_runtime.batches import StreamWriter
 from firn_runtime.engine import Engine, Query
 from firn_runtime.errors import StatementFailedError
 from firn_runtime.probe import require_reachable
-from firn_runtime.stage import Stage
+from firn_runtime.stage import LENGTH, Stage
 
-LENGTH = struct.Struct(">I")
 _LARGEST_FRAME_BYTES = 1 << 20
 _SMALL_BYTES = 64 * 1024
 _LONGEST_HOLD_SECONDS = 0.002

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from firn_model.frames import Frame, FrameReader, FrameType
 
-from firn_runtime.engine_server import LENGTH
 from firn_runtime.errors import EngineLostError
-from firn_runtime.stage import Stage
+from firn_runtime.stage import LENGTH, Stage
 
 EARLY_SECONDS = 60.0
 """An engine that lives longer than this makes up for those that died before it."""

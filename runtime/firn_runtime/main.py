@@ -115,7 +115,12 @@ class _Node:
 
     async def _warm(self) -> None:
         """Answer real queries before the node calls itself ready."""
-        await warm(self._coordinator, self._settings.local_dir)
+        file: Path = self._settings.local_dir / "warm.parquet"
+        try:
+            snapshot = await self._actor.write_warm_file.remote(file)
+        except ray.exceptions.RayError as error:
+            raise EngineLostError("the engine's process died") from error
+        await warm(self._coordinator, file, snapshot)
 
     def _engine_changed(self, warm: bool) -> None:
         self._agent.engine_changed(warm)

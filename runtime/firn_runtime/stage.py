@@ -1,8 +1,13 @@
 """A stage: the part of a statement's plan that one engine runs, as it goes to the engine's process."""
 
+import struct
+
 from firn_model.base import Message
 from firn_model.messages import Dispatch, ObjectStoreAccess, TableSnapshot
 from pydantic import Field
+
+LENGTH = struct.Struct(">I")
+"""How a stage's length goes before its JSON."""
 
 
 class Stage(Message):

@@ -4,22 +4,17 @@ They take the path of a real dispatch: coordinator, socket, S3 client, Parquet r
 object store is this process, for the while, on a loopback port, with one small file.
 """
 
-import base64
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from aiohttp import web
-from firn_model.messages import DataFile, Dispatch, Failure, ObjectStoreAccess, TableSnapshot
+from firn_model.messages import Dispatch, Failure, ObjectStoreAccess, TableSnapshot
 
 from firn_runtime.coordinator import Coordinator
 from firn_runtime.errors import EngineLostError
 
-_ROWS = 2000
 _STATEMENTS = (
     "SELECT 1 AS one",
     "SELECT flag, count(*) AS n, sum(price * (1 - discount)) AS revenue, avg(price) AS price FROM warm "
@@ -30,10 +25,9 @@ _STATEMENTS = (
 )
 
 
-async def warm(coordinator: Coordinator, folder: Path) -> None:
-    """Run the warm-up statements. Raises EngineLostError when one of them has no right answer."""
-    snapshot = _write(folder)
-    async with _served(folder) as endpoint:
+async def warm(coordinator: Coordinator, file: Path, snapshot: TableSnapshot) -> None:
+    """Run the warm-up statements over a file. Raises EngineLostError when one of them has no right answer."""
+    async with _served(file) as endpoint:
         access = ObjectStoreAccess(endpoint=endpoint, access_key_id="warm", secret_access_key="warm")  # noqa: S106
         for number, sql in enumerate(_STATEMENTS):
             dispatch = Dispatch(
@@ -56,38 +50,15 @@ async def _discard(_: bytes) -> None:
     """Take a frame and forget it."""
 
 
-def _write(folder: Path) -> TableSnapshot:
-    """Write the small file and return it as a table."""
-    path = folder / "warm" / "files" / "warm.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = list(range(_ROWS))
-    table = pa.table(
-        {
-            "id": pa.array(ids, pa.int64()),
-            "flag": pa.array([f"f{i % 3}" for i in ids]),
-            "name": pa.array([f"n{i}" for i in ids]),
-            "price": pa.array([Decimal(i) for i in ids], pa.decimal128(15, 2)),
-            "discount": pa.array([Decimal(0)] * _ROWS, pa.decimal128(15, 2)),
-            "shipped": pa.array([8000 + i for i in ids], pa.int32()).cast(pa.date32()),
-        }
-    )
-    pq.write_table(table, path)
-    return TableSnapshot(
-        name="warm",
-        schema_ipc_base64=base64.b64encode(table.schema.serialize().to_pybytes()).decode(),
-        files=(DataFile(uri="s3://warm/files/warm.parquet", size_bytes=path.stat().st_size, rows=_ROWS),),
-    )
-
-
 @contextlib.asynccontextmanager
-async def _served(folder: Path) -> AsyncIterator[str]:
-    """Serve the folder as an object store; yield its endpoint."""
+async def _served(file: Path) -> AsyncIterator[str]:
+    """Serve the file as an object store; yield its endpoint."""
 
-    async def read(request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(folder / "warm" / "files" / request.match_info["name"])
+    async def read(_: web.Request) -> web.StreamResponse:
+        return web.FileResponse(file)
 
     app = web.Application()
-    app.router.add_get("/warm/files/{name}", read)
+    app.router.add_get(f"/warm/files/{file.name}", read)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ async def test_life_of_a_node(lake: Lake) -> None:
         below = descendants(node.process.pid)
         assert len(below) >= 3
         assert agents(below) == []
+        assert [pid for pid in below if "ray::IDLE" in command_line(pid)] == []
     assert node.process.returncode == 0
     assert living(below) == []
 
@@ -111,3 +114,14 @@ def descendants(root: int) -> list[int]:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             found.extend(int(child) for child in children.read_text().split())
     return found[1:]
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def test_the_agent_does_without_the_engine_and_arrow() -> None:
+    """Their imports would double the agent's share of the boot."""
+    program = "import firn_runtime.main, sys; print({'datafusion', 'pyarrow', 'pandas', 'numpy'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"

@@ -326,6 +326,14 @@ async def test_a_large_result_arrives_whole(node: Node, lake: Lake) -> None:
     assert answer.table.num_rows == answer.statistics.rows_produced == 60175 * 5
 
 
+async def test_a_small_answer_comes_in_one_piece(node: Node) -> None:
+    pieces = []
+    for _ in range(20):
+        async with node.request("/statements", node.dispatch("SELECT 1 AS a")) as response:
+            pieces.append(len([piece async for piece in response.content.iter_any()]))
+    assert min(pieces) == 1
+
+
 async def test_metrics_tell_of_statements(node: Node) -> None:
     await node.run("SELECT 1 AS a")
     async with node.session.get(node.url + "/metrics") as response:
