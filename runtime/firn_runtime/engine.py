@@ -84,10 +84,9 @@ class Engine:
         """Plan a stage and start it. Raises StatementFailedError."""
         began = time.perf_counter()
         with _engine_errors(stage.object_store):
-            frame = self._planned(stage)
-            planned = time.perf_counter()
+            frame, stream = self._started(stage)
             files = sum(len(table.files) for table in stage.tables)
-            return Query(frame, frame.execute_stream(), stage.object_store, files, planned - began)
+            return Query(frame, stream, stage.object_store, files, time.perf_counter() - began)
 
     async def batches(self, query: Query) -> AsyncIterator[pa.RecordBatch]:
         """Yield the result's batches. Raises StatementFailedError."""
@@ -99,18 +98,18 @@ class Engine:
                 query.rows += arrow.num_rows
                 yield arrow
 
-    def _planned(self, stage: Stage) -> DataFrame:
-        """Return the statement with its plan made, over files that are what their tables' snapshots say."""
+    def _started(self, stage: Stage) -> tuple[DataFrame, RecordBatchStream]:
+        """Return the statement and its rows to come, over files that are what their tables' snapshots say."""
         try:
             with _engine_errors(stage.object_store):
                 frame = self._bind(stage)
-                plan = frame.execution_plan()
+                stream = frame.execute_stream()
         except StatementFailedError as error:
             if error.error in _FILE_ERRORS:
                 self._sizes.explain(stage, error)
             raise
-        self._sizes.require(stage, plan)
-        return frame
+        self._sizes.require(stage, frame.execution_plan())  # the plan that runs: it was made once, by execute_stream
+        return frame, stream
 
     def _bind(self, stage: Stage) -> DataFrame:
         """Return the statement with its names resolved; no file is read for it."""
