@@ -3,7 +3,8 @@
 Only the GCS and the raylet run: no dashboard, no autoscaler monitor, no log monitor, and in place of the raylet's two
 Python agents (runtime environments, dashboard) two programs that sleep. The raylet insists on having agents and on the
 port each reports; those of plain Ray, without runtime environments, are never asked anything. On two busy cores this
-takes a head from 9.7 s and 190 MB of agents to 2.6 s and 5 MB. The pin of ray is tested by tests/runtime.
+takes a head from 9.7 s and 190 MB of agents to 2.6 s and 5 MB. No worker is started before one is asked for: plain Ray
+starts one a core, which would idle at 85 MB. The pin of ray is tested by tests/runtime.
 """
 
 import contextlib
