@@ -242,6 +242,12 @@ async def test_bodies_are_bounded_and_bad_requests_explained(account: TestAccoun
         assert (await answer.json())["error"]["error"] == "malformed"
     bad = await account.call("POST", "/statements", {"sql": ""}, status=400)
     assert bad["error"]["message"].startswith("sql: ")
+    for wait in ("x", "-1", "61", "nan"):
+        bad = await account.call("GET", f"/statements/1?wait_seconds={wait}", status=400)
+        assert bad["error"]["message"].startswith("query.wait_seconds: ")
+    await account.call("GET", "/statements/1?wait_seconds=1", status=404)
+    documented = await account.call("GET", "/openapi.json")
+    assert {"post", "get"} <= set(documented["paths"]["/api/v1/statements"])
 
 
 async def test_metrics_and_health_need_no_login(account: TestAccount) -> None:
