@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -28,15 +28,18 @@ class LoadReporter:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._is_due = True
+        self._not_before: datetime | None = None
 
     def update(self, load: Load) -> None:
         """Take the newest load and report it when it is time."""
         self._load = load
         self._look()
 
-    def repeat(self) -> None:
-        """Report again at once: the services have just started, or the warehouse was made anew."""
-        self._last = None
+    def repeat(self, after: datetime | None = None) -> None:
+        """Report again at once: the warehouse was made anew, or a report must be younger than `after`."""
+        self._is_due = True
+        self._not_before = after
         self._look()
 
     async def close(self) -> None:
@@ -52,7 +55,7 @@ class LoadReporter:
         if self._load is None or self._closed or self._task is not None:
             return
         now = datetime.now(UTC)
-        decision = decide_load.decide(self._load, self._last, now)
+        decision = decide_load.decide(self._load, None if self._is_due else self._last, now)
         if decision.write:
             self._task = asyncio.create_task(self._write(self._load))
         elif decision.wake_at is not None:
@@ -65,10 +68,14 @@ class LoadReporter:
 
     async def _write(self, load: Load) -> None:
         now = datetime.now(UTC)
+        if self._not_before is not None and now <= self._not_before:
+            now = self._not_before + timedelta(microseconds=1)
+        self._is_due = False
         try:
             await self._writer.write_load(self._resource, load, now)
         except KubeError as error:
             self._task = None
+            self._is_due = True
             if error.status == NOT_FOUND:
                 return
             log.warning("load not reported", warehouse=self._resource, status=error.status, error=error.message)

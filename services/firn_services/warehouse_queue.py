@@ -104,11 +104,16 @@ class WarehouseQueue:
 
     def see_warehouse(self, warehouse: ObservedWarehouse | None) -> None:
         """Take the newest state of the warehouse; None when it is gone."""
-        is_new = warehouse is not None and (self.warehouse is None or self.warehouse.uid != warehouse.uid)
-        self.warehouse = warehouse
+        before, self.warehouse = self.warehouse, warehouse
         self.decide()
-        if is_new:
-            self.reporter.repeat()
+        if warehouse is None:
+            return
+        requested = warehouse.suspend_requested_at
+        if before is None or before.uid != warehouse.uid:
+            self.reporter.repeat(requested)
+        elif requested != before.suspend_requested_at and self._waiting:
+            # Only a report that is younger than the request resumes the warehouse for those who still wait.
+            self.reporter.repeat(requested)
 
     def see_cluster(self, name: str, cluster: ObservedCluster | None) -> None:
         """Take the newest state of one of its clusters; None when it is gone."""

@@ -107,12 +107,16 @@ class World(ABC):
         queued, running = len(self.queued[name]), self.running(name)
         old = current.load
         idle = None if queued or running else (old.idle_since if old and old.idle_since else self.now)
-        load = WarehouseLoad(queued=queued, running=running, idle_since=idle, observed_at=self.now, reporter=REPORTER)
-        if old is None or (old.queued, old.running) != (queued, running):
+        requested = current.suspend_requested_at
+        at = self.now if requested is None else max(self.now, requested + timedelta(microseconds=1))
+        load = WarehouseLoad(queued=queued, running=running, idle_since=idle, observed_at=at, reporter=REPORTER)
+        still_waits = queued > 0 and old is not None and requested is not None and old.observed_at <= requested
+        if old is None or (old.queued, old.running) != (queued, running) or still_waits:
             self._write(self.warehouses, replace(current, status=current.status.model_copy(update={"load": load})))
 
     def request_suspension(self, name: str) -> None:
         self._write(self.warehouses, replace(self.warehouses[name], suspend_requested_at=self.now))
+        self.report(name)
 
     def set_hold(self, name: str, held: bool) -> None:
         current = self.warehouses[name]

@@ -31,6 +31,22 @@ def drain(reason: Reason) -> tuple[DrainCluster, ...]:
             Reason.SUSPENDED,
             id="a report of dead services starts nothing",
         ),
+        pytest.param(
+            warehouse(report=load(queued=1), suspend_requested_at=NOW),
+            (cluster(drain=True),),
+            ALIVE,
+            (),
+            Reason.SUSPENDED,
+            id="a report as old as the suspend request may tell of what has run since",
+        ),
+        pytest.param(
+            warehouse(report=load(queued=1), suspend_requested_at=ago(0.001)),
+            (cluster(drain=True),),
+            ALIVE,
+            (StartCluster(2, Reason.STATEMENT_QUEUED),),
+            Reason.STATEMENT_QUEUED,
+            id="a younger report resumes, while the former cluster still drains",
+        ),
         pytest.param(warehouse(report=load(queued=1)), (), None, (), Reason.SUSPENDED, id="nobody vouches"),
         pytest.param(
             warehouse(report=load(queued=1, reporter="other")),

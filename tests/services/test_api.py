@@ -2,9 +2,11 @@
 
 import asyncio
 import io
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from firn_model import names
 from firn_services.kube.api import CLUSTERS, WAREHOUSES
 
 from tests.services.account import TestAccount
@@ -101,6 +103,21 @@ async def test_a_warehouse_that_may_not_resume_fails_statements_at_once(account:
     reply = await account.submit("SELECT 1")
     assert reply["error"] == "warehouse_suspended"
     assert "RESUME" in reply["detail"]["message"]
+
+
+async def test_what_still_waits_after_a_suspend_request_is_reported_again_as_younger(account: TestAccount) -> None:
+    await account.warehouse()
+    await account.submit("SELECT 1", wait=0)
+    await account.kube.until(lambda: any(load["queued"] == 1 for _, load in account.kube.loads))
+    request = datetime.now(UTC) + timedelta(seconds=30)  # by a clock that is ahead
+    annotation = {names.ANNOTATION_SUSPEND_REQUESTED_AT: request.isoformat()}
+    await account.kube.merge(WAREHOUSES, "w", {"metadata": {"annotations": annotation}})
+
+    def is_reported() -> bool:
+        _, load = account.kube.loads[-1]
+        return load["queued"] == 1 and datetime.fromisoformat(load["observedAt"]) > request
+
+    await account.kube.until(is_reported)
 
 
 async def test_a_dropped_warehouse_fails_what_waits_for_it(account: TestAccount) -> None:

@@ -7,6 +7,8 @@ and the one-shot requests: section 4, VirtualWarehouse; AUTO_SUSPEND and AUTO_RE
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from firn_model.warehouses import WarehouseLoad
+
 from firn_operator.decide.decision import Decision
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
 from firn_operator.decide.reason import Reason
@@ -94,13 +96,22 @@ def _wish_to_resume(observed: Observed, now: datetime) -> Reason | None:
         stranded = (
             load.running > 0 and not observed.clusters and (suspended_at is None or load.observed_at > suspended_at)
         )
-        if load.queued > 0 or stranded:
+        if (load.queued > 0 and _is_after_suspend_request(warehouse, load)) or stranded:
             return Reason.STATEMENT_QUEUED
     requested = warehouse.resume_requested_at
     before = (warehouse.status.suspended_at, warehouse.status.resumed_at, warehouse.suspend_requested_at)
     if requested and all(moment is None or requested > moment for moment in before):
         return Reason.RESUME_REQUESTED
     return None
+
+
+def _is_after_suspend_request(warehouse: Warehouse, load: WarehouseLoad) -> bool:
+    """Whether a report tells of what waits now: an older one may tell of a statement that has run since.
+
+    The services report again what still waits when they see the request.
+    """
+    requested = warehouse.suspend_requested_at
+    return requested is None or load.observed_at > requested
 
 
 def _free_indices(observed: Observed, count: int) -> list[int]:
