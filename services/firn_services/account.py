@@ -14,8 +14,9 @@ from firn_services.errors import StatementFailedError
 from firn_services.kube.api import Raw
 from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.observed import ObservedCluster, ObservedWarehouse
+from firn_services.parts import Parts
 from firn_services.reporter import LoadReporter
-from firn_services.warehouse_queue import Parts, WarehouseQueue
+from firn_services.warehouse_queue import WarehouseQueue
 
 log = structlog.get_logger()
 

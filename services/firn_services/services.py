@@ -24,6 +24,7 @@ from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.kube.watch import Follower
 from firn_services.login import Logins
 from firn_services.objects import ObjectStore
+from firn_services.parts import NodeCapacity, Parts
 from firn_services.sql.compile import Compiler
 from firn_services.sql.resolve import Defaults
 from firn_services.statements import Limits, Statements
@@ -32,7 +33,6 @@ from firn_services.store.logins import LoginStore
 from firn_services.store.statements import StatementStore
 from firn_services.store.writer import Writer
 from firn_services.warehouse_admin import WarehouseAdmin
-from firn_services.warehouse_queue import NodeCapacity, Parts
 
 log = structlog.get_logger()
 EXPIRE_EVERY_SECONDS = 600

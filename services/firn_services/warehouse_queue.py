@@ -5,7 +5,6 @@ Everything here runs on the event loop, so the state needs no lock. The store ha
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -14,7 +13,7 @@ from firn_model.statements import StatementError, StatementState
 from firn_model.warehouses import WarehousePhase
 
 from firn_services import metrics
-from firn_services.attempt import Failed, Lost, Outcome, Runner, Succeeded
+from firn_services.attempt import Failed, Lost, Outcome, Succeeded
 from firn_services.decide import schedule as decide_schedule
 from firn_services.decide.admission import refusal
 from firn_services.decide.load import Load
@@ -24,18 +23,17 @@ from firn_services.decide.schedule import (
     ExpireQueued,
     ExpireRunning,
     Limits,
-    Need,
     Observed,
     Queued,
     Running,
     Start,
     timeout_of,
 )
-from firn_services.dispatcher import Attempt, Dispatcher, Head
+from firn_services.dispatcher import Attempt, Head
 from firn_services.errors import StatementFailedError
 from firn_services.observed import ObservedCluster, ObservedWarehouse
+from firn_services.parts import Parts, Run
 from firn_services.reporter import LoadReporter
-from firn_services.store.statements import StatementStore
 from firn_services.ticket import Ticket
 
 log = structlog.get_logger()
@@ -43,37 +41,6 @@ AVOID_AFTER_LOSS = timedelta(seconds=1)
 AVOID_WHILE_BUSY = timedelta(milliseconds=50)
 MAX_TIMEOUT_SECONDS = 604_800
 _FOR_GOOD = frozenset({RefusalReason.DRAINING, RefusalReason.WRONG_EPOCH, RefusalReason.WRONG_POD})
-
-
-@dataclass(frozen=True, slots=True)
-class NodeCapacity:
-    """What each node of a cluster has, as the pool shapes it."""
-
-    cores: int
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What every queue works with."""
-
-    store: StatementStore
-    runner: Runner
-    dispatcher: Dispatcher
-    capacity: NodeCapacity
-    max_attempts: int
-
-
-@dataclass(slots=True)
-class Run:
-    """A statement that runs, and where."""
-
-    ticket: Ticket
-    cluster: str
-    head: Head
-    need: Need
-    started_at: datetime
-    task: asyncio.Task[None] | None = None
 
 
 class WarehouseQueue:

@@ -1,0 +1,42 @@
+"""What every warehouse's queue works with, and what it knows of a statement that runs."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from firn_services.attempt import Runner
+from firn_services.decide.schedule import Need
+from firn_services.dispatcher import Dispatcher, Head
+from firn_services.store.statements import StatementStore
+from firn_services.ticket import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCapacity:
+    """What each node of a cluster has, as the pool shapes it."""
+
+    cores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every queue works with."""
+
+    store: StatementStore
+    runner: Runner
+    dispatcher: Dispatcher
+    capacity: NodeCapacity
+    max_attempts: int
+
+
+@dataclass(slots=True)
+class Run:
+    """A statement that runs, and where."""
+
+    ticket: Ticket
+    cluster: str
+    head: Head
+    need: Need
+    started_at: datetime
+    task: asyncio.Task[None] | None = None
