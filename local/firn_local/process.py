@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Programs that outlive us; kept, because Python takes a forgotten one for a mistake."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
@@ -94,6 +97,7 @@ def start_detached(command: Sequence[str | Path], record: Record, log: Path, env
             env={**os.environ, **env},
             start_new_session=True,
         )
+    _STARTED.append(child)
     process = ProcessId.of(child.pid) or ProcessId(child.pid, 0)
     record.write(process)
     return process

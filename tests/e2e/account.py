@@ -69,6 +69,10 @@ class Account:
         """Wait, by a watch, until a resource (`kind/name`) meets kubectl's condition."""
         self.kubectl("wait", what, f"--for={condition}", f"--timeout={seconds}s", seconds=seconds + 30)
 
+    def wait_reason(self, what: str, reason: str, seconds: int = 60) -> None:
+        """Wait until the condition Ready has this reason."""
+        self.wait(what, f'jsonpath={{.status.conditions[?(@.type=="Ready")].reason}}={reason}', seconds)
+
     def wait_phase(self, warehouse: str, phase: str, seconds: int = 60) -> None:
         self.wait(f"virtualwarehouse/{warehouse}", f"jsonpath={{.status.phase}}={phase}", seconds)
 

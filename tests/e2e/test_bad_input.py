@@ -79,7 +79,7 @@ async def test_an_image_that_is_not_there_is_said_in_words_and_the_statement_wai
     account.apply(warehouse("waiting", pool="noimage"))
     async with account.client() as client:
         statement = await client.submit(SubmitRequest(sql="SELECT 42", warehouse="WAITING"))
-        account.wait("warehousepool/noimage", "condition=Ready=False")
+        account.wait_reason("warehousepool/noimage", "ImageNotPulled")
         message = _condition(account.get("warehousepool", "noimage"), "Ready")["message"]
         assert "localhost/firn/none:missing" in message
         assert (await client.statement(statement.id)).state == "queued"
@@ -99,7 +99,7 @@ async def test_a_pool_with_no_room_is_said_in_words_and_the_statement_waits(acco
     account.apply(warehouse("crowded", pool="noroom"))
     async with account.client() as client:
         statement = await client.submit(SubmitRequest(sql="SELECT 43", warehouse="CROWDED"))
-        account.wait("warehousepool/noroom", "condition=Ready=False")
+        account.wait_reason("warehousepool/noroom", "Unschedulable")
         assert "cpu" in _condition(account.get("warehousepool", "noroom"), "Ready")["message"].lower()
 
         account.kubectl(
