@@ -47,6 +47,8 @@ class Machine:
 
 def find_program(name: str) -> Path | None:
     """Return where a program of the system is (or a file that is named by its whole path), or None."""
+    if name.startswith("/"):
+        return Path(name) if Path(name).exists() else None
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCHED}")
     return Path(found) if found else None
 

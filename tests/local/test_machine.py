@@ -2,7 +2,7 @@ import pytest
 from firn_local import workshop as workshop_module
 from firn_local.errors import MissingRequirements
 from firn_local.layout import Layout
-from firn_local.machine import CAP_SYS_RESOURCE, Machine, explain_missing, has_capability
+from firn_local.machine import CAP_SYS_RESOURCE, Machine, explain_missing, find_program, has_capability
 from firn_local.progress import Progress
 from firn_local.workshop import Workshop
 
@@ -45,3 +45,10 @@ def test_one_error_names_everything_before_anything_is_installed(monkeypatch, tm
 @pytest.mark.parametrize(("effective", "expected"), [("000001fffeffffff", False), ("000001ffffffffff", True)])
 def test_capabilities_are_read_from_the_status(effective, expected):
     assert has_capability(CAP_SYS_RESOURCE, f"Name:\tx\nCapEff:\t{effective}\n") is expected
+
+
+def test_a_header_is_there_without_being_executable(tmp_path):
+    header = tmp_path / "stdio.h"
+    assert find_program(str(header)) is None
+    header.write_text("")
+    assert find_program(str(header)) == header
