@@ -25,6 +25,7 @@ class NodeState(StrEnum):
 
     CLAIMED = "Claimed"
     READY = "Ready"
+    LEAVING = "Leaving"
     LOST = "Lost"
 
 
@@ -53,8 +54,19 @@ class NodeStatus(Resource):
     name: str = Field(description="Pod name.")
     uid: str = Field(description="Pod UID; messages to the node carry it.")
     address: str = Field(description="Pod IP.")
-    role: str = Field(description="head, or a worker's role.")
+    role: str = Field(description="head, worker or burst.")
     state: NodeState
+
+
+class MeterInterval(Resource):
+    """Nodes of one kind that ran for a time: what credits are made of. Sealed intervals never change."""
+
+    id: str = Field(max_length=63, description="Unique in the cluster, so that it is stored once.")
+    size: WarehouseSize = Field(description="Size that was provisioned.")
+    type: WarehouseType = Field(description="Kind of node.")
+    burst_nodes: int = Field(default=0, ge=0, description="0: the cluster itself; else leased nodes, billed by node.")
+    started_at: datetime = Field(description="From when it is billed.")
+    ended_at: datetime | None = Field(default=None, description="None while it goes on.")
 
 
 class ClusterStep(Resource):
@@ -77,6 +89,9 @@ class ClusterStatus(Resource):
     burst_nodes: int = Field(default=0, ge=0, description="Nodes leased for a while to speed up scans.")
     drained: bool = Field(default=False, description="The head holds no work and takes none, or is proven dead.")
     started_at: datetime | None = Field(default=None, description="When its first head was ready.")
+    metering: tuple[MeterInterval, ...] = Field(
+        default=(), description="What it used; the services store it.", json_schema_extra=keyed_by("id")
+    )
     steps: tuple[ClusterStep, ...] = Field(default=(), description="The steps of its last start, in their order.")
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
     conditions: Conditions = ()

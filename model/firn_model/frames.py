@@ -3,6 +3,7 @@
 A frame is one type byte, the payload's length as four big-endian bytes, and the payload:
 
 - `A`: bytes of one Arrow IPC stream (the concatenation of all `A` payloads is the whole stream);
+- `P`: how far it is; JSON of `messages.Progress`. At most a few each second, never within another frame;
 - `F`: the statement succeeded; JSON of `messages.Finish`. Last frame;
 - `E`: the statement did not succeed; JSON of `messages.Failure`. Last frame.
 
@@ -21,6 +22,7 @@ class FrameType(Enum):
     """The type byte of a frame."""
 
     ARROW = b"A"
+    PROGRESS = b"P"
     FINISH = b"F"
     FAILURE = b"E"
 

@@ -5,6 +5,8 @@ Every POST to an agent is a JSON body of a `Signed` subclass with the header `si
 | path | body | from | answer |
 |---|---|---|---|
 | `POST /bind` | Bind | operator | BindReply; 409 Refusal when bound to another epoch |
+| `POST /members` | Members | operator | MembersReply: which nodes have joined this head, which are still in use |
+| `POST /park` | Park | operator | ParkReply: a drained node keeps its caches and waits for its warehouse's next epoch |
 | `POST /drain` | Drain | operator | DrainReply, after `wait_seconds` at most; new work is refused from then on |
 | `POST /statements` | Dispatch | services | frames (see frames.py); 409 Refusal: draining, unbound, another epoch |
 | `POST /cancel` | Cancel | services | CancelReply |
@@ -52,21 +54,77 @@ class Refusal(Message):
     message: str
 
 
+class HeadAddress(Message):
+    """How a worker joins a head's Ray."""
+
+    pod_uid: str = Field(min_length=1)
+    ray_address: str = Field(min_length=1, description="host:port of the head's GCS.")
+    ray_token: str = Field(min_length=1, repr=False, description="The head's own token; nobody else is let in.")
+
+
 class Bind(Signed):
-    """Turn a warm node into a member of a cluster. Idempotent for its epoch."""
+    """Turn a warm node, or one that is parked for this warehouse, into a member of a cluster. Idempotent for its epoch.
+
+    A head answers at once. A worker or burst node answers when its Ray has joined the head's and its engine serves.
+    """
 
     warehouse: str
+    warehouse_uid: str = Field(default="", description="A parked node is bound again for this warehouse only.")
     cluster: str
     role: str
+    head: HeadAddress | None = Field(default=None, description="The head to join; None for a head.")
     cluster_nodes: int = Field(default=1, ge=1, description="Nodes the cluster will have when all have joined.")
 
 
 class BindReply(Message):
-    """The node is bound and, as a head, ready for statements."""
+    """The node is bound: a head is ready for statements, another node has joined its head."""
 
     epoch: str
     ray_address: str
+    ray_token: str = Field(default="", repr=False, description="For the workers that will join this head.")
     bound_at: datetime
+
+
+class Member(Message):
+    """One node of a cluster, or one leased to it for a while, beside its head."""
+
+    pod_uid: str = Field(min_length=1)
+    name: str
+    address: str = Field(description="Pod IP.")
+    role: str = Field(description="worker or burst.")
+
+
+class Members(Signed):
+    """Tell a head which nodes it may use. Those it has and that are not named get no new work.
+
+    Declarative and idempotent. A head that knows nothing of a node yet takes it once its Ray has joined.
+    """
+
+    members: tuple[Member, ...] = ()
+    wait_seconds: float = Field(default=0, ge=0, le=60, description="Answer early only when the answer changes.")
+    known: "MembersReply | None" = Field(default=None, description="The answer that the operator has already.")
+
+
+class MembersReply(Message):
+    """What a head makes of its nodes, by pod UID."""
+
+    joined: tuple[str, ...] = Field(default=(), description="Usable now.")
+    busy: tuple[str, ...] = Field(default=(), description="Held by a running statement; only others may be released.")
+    idle_bursts: dict[str, datetime] = Field(
+        default_factory=dict, description="Burst nodes without work, and since when."
+    )
+
+
+class Park(Signed):
+    """Keep a drained node's caches. From then on it takes a Bind of a new epoch, of the same warehouse only."""
+
+    warehouse_uid: str = Field(min_length=1)
+
+
+class ParkReply(Message):
+    """The node is parked."""
+
+    parked_at: datetime
 
 
 class Drain(Signed):
@@ -117,8 +175,33 @@ class Dispatch(Signed):
     tables: tuple[TableSnapshot, ...] = ()
     object_store: ObjectStoreAccess | None = None
     memory_bytes: int | None = Field(default=None, ge=1)
-    parallelism: int | None = Field(default=None, ge=1, description="Partitions on this node (DOP ÷ nodes).")
+    parallelism: int | None = Field(default=None, ge=1, description="Processes on each node (DOP ÷ nodes).")
+    nodes: int = Field(default=1, ge=1, description="Most nodes it may use: the cluster's size when it started.")
+    burst: "BurstOffer | None" = Field(default=None, description="What may be asked for; None: no query acceleration.")
     timeout_seconds: float | None = Field(default=None, gt=0)
+
+
+class BurstOffer(Message):
+    """Under which conditions a running statement may ask for burst nodes."""
+
+    most_nodes: int = Field(ge=1, description="What the warehouse's scale factor allows.")
+    min_scan_bytes: int = Field(ge=0, description="A remaining scan of fewer bytes asks for none.")
+    min_seconds: float = Field(ge=0, description="A remaining scan of fewer estimated seconds asks for none.")
+
+
+class BurstWish(Message):
+    """A running statement's remaining scan is long enough to gain from burst nodes."""
+
+    nodes: int = Field(ge=1)
+    remaining_bytes: int = Field(ge=0)
+    remaining_seconds: float = Field(ge=0)
+
+
+class Progress(Message):
+    """How far a running statement is: the payload of a progress frame."""
+
+    fraction: float | None = Field(default=None, ge=0, le=1, description="Done, of all its work; None: not known yet.")
+    burst: BurstWish | None = Field(default=None, description="Wanted now; repeated while it is wanted.")
 
 
 class Cancel(Signed):
@@ -159,10 +242,20 @@ class Statistics(Message):
     rows_scanned: int = Field(default=0, ge=0)
     bytes_scanned: int = Field(default=0, ge=0, description="Bytes of persistent files read, from any tier.")
     bytes_from_object_store: int = Field(default=0, ge=0)
-    bytes_from_cache: int = Field(default=0, ge=0)
+    bytes_from_cache: int = Field(default=0, ge=0, description="bytes_from_memory and bytes_from_disk.")
+    bytes_from_memory: int = Field(default=0, ge=0)
+    bytes_from_disk: int = Field(default=0, ge=0)
+    bytes_from_peers: int = Field(default=0, ge=0, description="Exchanged between the nodes of the cluster.")
+    bytes_written: int = Field(default=0, ge=0)
+    rows_written: int = Field(default=0, ge=0)
     bytes_spilled_local: int = Field(default=0, ge=0)
     bytes_spilled_remote: int = Field(default=0, ge=0)
     files_scanned: int = Field(default=0, ge=0)
+    stages: int = Field(default=0, ge=0)
+    tasks: int = Field(default=0, ge=0)
+    tasks_stolen: int = Field(default=0, ge=0)
+    tasks_retried: int = Field(default=0, ge=0)
+    burst_tasks: int = Field(default=0, ge=0, description="Tasks that ran on burst nodes.")
     cpu_seconds: float = Field(default=0, ge=0)
     plan_seconds: float = Field(default=0, ge=0)
     execute_seconds: float = Field(default=0, ge=0)

@@ -22,16 +22,22 @@ LABEL_ROLE = f"{GROUP}/role"
 
 STATE_WARM = "warm"
 STATE_CLAIMED = "claimed"
+STATE_PARKED = "parked"  # of a suspended warehouse, with its caches; LABEL_WAREHOUSE says whose
 
 ROLE_HEAD = "head"
+ROLE_WORKER = "worker"
+ROLE_BURST = "burst"
 
 ANNOTATION_SUSPEND_REQUESTED_AT = f"{GROUP}/suspend-requested-at"
 ANNOTATION_RESUME_REQUESTED_AT = f"{GROUP}/resume-requested-at"
 ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
+ANNOTATION_PARKED_AT = f"{GROUP}/parked-at"
+ANNOTATION_WAREHOUSE_UID = f"{GROUP}/warehouse-uid"  # on a claimed or parked node: it serves this warehouse only
 ANNOTATION_REQUESTED_AT = f"{GROUP}/requested-at"  # on a WarehouseCluster: when the operator decided to start it
 ANNOTATION_BOOT_FAILURES = f"{GROUP}/boot-failures"  # on a node: failed boots in a row before this one
 
 FINALIZER_CLUSTER = f"{GROUP}/cluster"
+FINALIZER_METERING = f"{GROUP}/metering"  # on a cluster: the services take it away when they have its intervals
 
 FIELD_MANAGER_OPERATOR = "firn-operator"
 FIELD_MANAGER_SERVICES = "firn-services"

@@ -85,6 +85,13 @@ class Refill(Resource):
     boot_timeout_seconds: int = Field(default=120, ge=5, le=3600, description="A node not ready by then is replaced.")
 
 
+class Parked(Resource):
+    """Nodes of suspended warehouses that wait, with their caches, for the next resume. They are not billed."""
+
+    max_nodes: int = Field(default=4, ge=0, le=10_000, description="Most parked nodes; the oldest are given up first.")
+    keep_seconds: int = Field(default=600, ge=0, le=604_800, description="How long a node stays parked at most.")
+
+
 class PodOverrides(Resource):
     """What the pool adds to the pods of its nodes."""
 
@@ -104,6 +111,7 @@ class PoolSpec(Resource):
     image_pull_policy: PullPolicy = Field(default=PullPolicy.IF_NOT_PRESENT, description="When the image is pulled.")
     warm: WarmTarget = Field(default_factory=WarmTarget, description="How many warm nodes are kept.")
     refill: Refill = Field(default_factory=Refill, description="How fast the pool makes new nodes.")
+    parked: Parked = Field(default_factory=Parked, description="Nodes kept for suspended warehouses.")
     burst_share: int = Field(default=50, ge=0, le=100, description="Percent of the pool that burst nodes may take.")
     pod_template: PodOverrides = Field(
         default_factory=PodOverrides, description="What the pool adds to the pods of its nodes."
@@ -116,6 +124,8 @@ class PoolStatus(Resource):
     ready: int = Field(default=0, ge=0, description="Warm nodes that can be claimed.")
     warming: int = Field(default=0, ge=0, description="Nodes that still boot.")
     claimed: int = Field(default=0, ge=0, description="Nodes of this pool in warehouse clusters.")
+    burst: int = Field(default=0, ge=0, description="Nodes of this pool that are leased as burst nodes.")
+    parked: int = Field(default=0, ge=0, description="Nodes kept for suspended warehouses.")
     target: int = Field(default=0, ge=0, description="Warm nodes wanted now.")
     hits: int = Field(default=0, ge=0, description="Claims that found a warm node waiting.")
     misses: int = Field(default=0, ge=0, description="Claims that had to wait for one.")

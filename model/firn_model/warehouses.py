@@ -48,6 +48,25 @@ class QueryAcceleration(Resource):
     max_scale_factor: int = Field(
         default=8, ge=0, le=100, description="Most burst compute, in multiples of the warehouse's size; 0 is no bound."
     )
+    min_scan_bytes: int = Field(
+        default=4 << 30, ge=0, description="A remaining scan of fewer bytes asks for no burst nodes."
+    )
+    min_scan_seconds: int = Field(
+        default=10, ge=0, le=86_400, description="A remaining scan of fewer estimated seconds asks for none."
+    )
+
+
+class ScalingSettings(Resource):
+    """How an auto-scaled warehouse starts and stops its clusters. Defaults are the seed article's."""
+
+    pacing_seconds: int = Field(default=20, ge=0, le=3600, description="Least time between two automatic starts.")
+    check_seconds: int = Field(default=60, ge=1, le=3600, description="Time between two checks for scale-down.")
+    scale_down_checks: int | None = Field(
+        default=None, ge=1, le=100, description="Checks in a row before a cluster stops; Standard 2, Economy 5."
+    )
+    economy_load_seconds: int = Field(
+        default=360, ge=0, le=86_400, description="Estimated load that starts another cluster under Economy."
+    )
 
 
 class WarehouseSpec(Resource):
@@ -82,6 +101,7 @@ class WarehouseSpec(Resource):
     min_cluster_count: int = Field(default=1, ge=1, le=300, description="Clusters that run whenever it is started.")
     max_cluster_count: int = Field(default=1, ge=1, le=300, description="Most clusters that it may scale out to.")
     scaling_policy: ScalingPolicy = Field(default=ScalingPolicy.STANDARD, description="How eagerly it scales out.")
+    scaling: ScalingSettings = Field(default_factory=ScalingSettings, description="Intervals of the scaling policy.")
     auto_suspend_seconds: int = Field(
         default=600, ge=0, le=31_536_000, description="Seconds of idleness after which it suspends; 0 is never."
     )
@@ -104,6 +124,22 @@ class WarehouseSpec(Resource):
     comment: str = Field(default="", max_length=4096, description="Free text for people.")
 
 
+class ClusterLoad(Resource):
+    """What the services report of one cluster."""
+
+    name: str = Field(description="metadata.name of the WarehouseCluster.")
+    running: int = Field(default=0, ge=0, description="Statements that run on it.")
+    concurrency: float = Field(default=0, ge=0, description="The same, with small statements as fractions.")
+
+
+class BurstRequest(Resource):
+    """Burst nodes that running statements of one cluster ask for. The operator grants what it may."""
+
+    cluster: str = Field(description="metadata.name of the WarehouseCluster.")
+    nodes: int = Field(ge=1, description="Nodes that would help.")
+    expires_at: datetime = Field(description="The wish ends then unless it is repeated.")
+
+
 class WarehouseLoad(Resource):
     """What the services report of one warehouse. Owned by the services, by server-side apply."""
 
@@ -111,6 +147,15 @@ class WarehouseLoad(Resource):
     queued: int = Field(default=0, ge=0, description="Statements that wait.")
     queued_since: datetime | None = Field(default=None, description="When the oldest queued statement arrived.")
     idle_since: datetime | None = Field(default=None, description="Since when nothing runs and nothing is queued.")
+    queued_seconds: float = Field(
+        default=0, ge=0, description="Estimated time that one cluster needs for all that waits."
+    )
+    clusters: tuple[ClusterLoad, ...] = Field(
+        default=(), description="Its clusters, one by one.", json_schema_extra=keyed_by("name")
+    )
+    burst: tuple[BurstRequest, ...] = Field(
+        default=(), description="Burst nodes that are asked for.", json_schema_extra=keyed_by("cluster")
+    )
     observed_at: datetime = Field(description="When the services saw this.")
     reporter: str = Field(description="Holder of the services' Lease that wrote this.")
 
