@@ -133,6 +133,6 @@ class CpuMeter:
 
 
 def _ticks() -> tuple[int, int]:
-    """Return the idle and the total clock ticks of all processors since boot."""
+    """Return the idle and the total clock ticks of all processors since boot; niced work, which gives way, is idle."""
     fields = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    return fields[3] + fields[4], sum(fields[:8])
+    return fields[1] + fields[3] + fields[4], sum(fields[:8])
