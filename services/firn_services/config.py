@@ -44,6 +44,12 @@ class Settings(BaseSettings):
 
     node_cpu: int = Field(default=1, ge=1, description="Whole cores of a node, as the pool shapes it.")
     node_memory_bytes: int = Field(default=2 << 30, ge=1 << 20, description="Memory of a node, as the pool shapes it.")
+    node_overhead_bytes: int = Field(
+        default=896 << 20,
+        ge=0,
+        description="What of it no statement gets: agent, Ray and idle engine 640 MiB, shared memory 256 MiB.",
+    )
+    high_memory_factor: int = Field(default=16, ge=1, description="Memory of a SnowparkOptimized node over another's.")
 
     lease_seconds: int = Field(default=15, ge=3)
     max_attempts: int = Field(default=5, ge=1, description="Runs of a statement before it fails with node_lost.")
@@ -60,6 +66,11 @@ class Settings(BaseSettings):
             access_key_id=key.get_secret_value(),
             secret_access_key=secret.get_secret_value(),
         )
+
+    @property
+    def node_statement_bytes(self) -> int:
+        """Memory of a node that statements get; an eighth of it at least, however small the node."""
+        return max(self.node_memory_bytes - self.node_overhead_bytes, self.node_memory_bytes // 8)
 
     @property
     def token_lifetime(self) -> timedelta:

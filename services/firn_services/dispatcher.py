@@ -56,6 +56,7 @@ class Attempt:
     number: int
     memory_bytes: int | None
     cores: int | None
+    nodes: int
     timeout_seconds: float | None
 
 
@@ -106,6 +107,7 @@ class Dispatcher:
             object_store=self._access if query.tables else None,
             memory_bytes=attempt.memory_bytes,
             parallelism=attempt.cores,
+            nodes=attempt.nodes,
             timeout_seconds=attempt.timeout_seconds,
         )
         body = message.model_dump_json().encode()

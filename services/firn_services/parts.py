@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from firn_services.attempt import Runner
-from firn_services.decide.schedule import Need
+from firn_services.decide.need import Grant
 from firn_services.dispatcher import Dispatcher, Head
 from firn_services.store.statements import StatementStore
 from firn_services.ticket import Ticket
@@ -13,10 +13,11 @@ from firn_services.ticket import Ticket
 
 @dataclass(frozen=True, slots=True)
 class NodeCapacity:
-    """What each node of a cluster has, as the pool shapes it."""
+    """What each node of a cluster has for statements: memory net of the node's own, of both types of node."""
 
     cores: int
     memory_bytes: int
+    high_memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,6 @@ class Run:
     ticket: Ticket
     cluster: str
     head: Head
-    need: Need
+    grant: Grant
     started_at: datetime
     task: asyncio.Task[None] | None = None

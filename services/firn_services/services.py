@@ -70,7 +70,11 @@ class Services:
         catalog = IcebergCatalog(settings)
         dispatcher = Dispatcher(load_private_key(settings.signing_key_file.read_bytes()), settings.node_access)
         keep_for = timedelta(hours=settings.result_hours)
-        capacity = NodeCapacity(settings.node_cpu, settings.node_memory_bytes)
+        capacity = NodeCapacity(
+            settings.node_cpu,
+            settings.node_statement_bytes,
+            settings.node_memory_bytes * settings.high_memory_factor - settings.node_overhead_bytes,
+        )
         parts = Parts(store, Runner(dispatcher, objects, keep_for), dispatcher, capacity, settings.max_attempts)
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         warehouse_writer = WarehouseWriter(api, identity)
@@ -78,7 +82,7 @@ class Services:
         admin = WarehouseAdmin(account, warehouse_writer)
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         answerer = Answerer(catalog, account, admin)
-        limits = Limits(keep_for, settings.node_memory_bytes, settings.node_cpu)
+        limits = Limits(keep_for, settings.node_statement_bytes)
         return cls(
             settings=settings,
             api=api,

@@ -14,7 +14,7 @@ from firn_model.statements import StatementError, StatementState
 from firn_services import metrics
 from firn_services.account import Account
 from firn_services.answer import Answerer
-from firn_services.decide.schedule import Need
+from firn_services.decide.need import ANY_DOP, Need
 from firn_services.errors import (
     ConflictError,
     NotFoundError,
@@ -46,7 +46,6 @@ class Limits:
 
     keep_results_for: timedelta
     memory_bytes: int
-    cores: int
 
 
 class Statements:
@@ -209,7 +208,7 @@ class Statements:
             raise ConflictError(f"request id {record.request_id} is in use") from error
 
     def _enqueue(self, record: StatementRecord, query: Query) -> None:
-        need = Need(memory_bytes=min(query.scan_bytes, self._limits.memory_bytes // 8), cores=self._limits.cores)
+        need = Need(memory_bytes=min(query.scan_bytes, self._limits.memory_bytes // 8), dop=ANY_DOP)
         ticket = Ticket(record, query, need, self._forget)
         self._tickets[record.id] = ticket
         self._account.queue(record.warehouse_resource or "").add(ticket)

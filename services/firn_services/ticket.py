@@ -6,10 +6,13 @@ from datetime import datetime
 
 from firn_model.api import ErrorDetail
 
-from firn_services.decide.schedule import Need
+from firn_services.decide.need import Need
 from firn_services.errors import StatementFailedError
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.sql.compile import Query
+
+READS = 64
+"""Files by which a statement's affinity to a cluster's caches is told."""
 
 
 class Ticket:
@@ -19,6 +22,7 @@ class Ticket:
         self.record = record
         self.query = query
         self.need = need
+        self.reads = _sample([file.uri for table in query.tables for file in table.files])
         self.losses = 0
         self._on_end = on_end
         self.result: ResultRecord | None = None
@@ -42,3 +46,8 @@ class Ticket:
             return False
         self.stop_with = error.detail()
         return True
+
+
+def _sample(files: list[str]) -> tuple[str, ...]:
+    """Return at most READS files, spread evenly, the same ones for the same files."""
+    return tuple(files[:: -(-len(files) // READS)] if len(files) > READS else files)

@@ -4,43 +4,31 @@ Everything here runs on the event loop, so the state needs no lock. The store ha
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from firn_model.messages import RefusalReason
 from firn_model.statements import StatementError, StatementState
 from firn_model.warehouses import WarehousePhase
 
 from firn_services import metrics
 from firn_services.attempt import Failed, Lost, Outcome, Succeeded
-from firn_services.decide import schedule as decide_schedule
 from firn_services.decide.admission import refusal
+from firn_services.decide.line import Queued
 from firn_services.decide.load import Load
-from firn_services.decide.schedule import (
-    Action,
-    Cluster,
-    ExpireQueued,
-    ExpireRunning,
-    Limits,
-    Observed,
-    Queued,
-    Running,
-    Start,
-    timeout_of,
-)
-from firn_services.dispatcher import Attempt, Head
+from firn_services.decide.need import Limits
+from firn_services.decide.schedule import Action, ExpireQueued, ExpireRunning, Schedule, Start, timeout_of
+from firn_services.dispatcher import Attempt
 from firn_services.errors import StatementFailedError
+from firn_services.heads import Heads, as_scheduled, head_of
 from firn_services.observed import ObservedCluster, ObservedWarehouse
 from firn_services.parts import Parts, Run
 from firn_services.reporter import LoadReporter
 from firn_services.ticket import Ticket
 
 log = structlog.get_logger()
-AVOID_AFTER_LOSS = timedelta(seconds=1)
-AVOID_WHILE_BUSY = timedelta(milliseconds=50)
 MAX_TIMEOUT_SECONDS = 604_800
-_FOR_GOOD = frozenset({RefusalReason.DRAINING, RefusalReason.WRONG_EPOCH, RefusalReason.WRONG_POD})
 
 
 class WarehouseQueue:
@@ -52,10 +40,10 @@ class WarehouseQueue:
         self.resource = resource
         self.warehouse: ObservedWarehouse | None = None
         self._parts = parts
-        self._clusters: dict[str, ObservedCluster] = {}
+        self._heads = Heads(parts.capacity)
+        self._schedule = Schedule()
         self._waiting: dict[str, Ticket] = {}
         self._running: dict[str, Run] = {}
-        self._avoid: dict[tuple[str, str], datetime | None] = {}
         self._idle_since: datetime | None = datetime.now(UTC)
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,13 +53,19 @@ class WarehouseQueue:
 
     def add(self, ticket: Ticket) -> None:
         """Put a durable statement into its place."""
-        self._waiting[ticket.record.id] = ticket
+        self._wait(ticket)
         self._idle_since = None
         self.decide()
+
+    def _wait(self, ticket: Ticket) -> None:
+        self._waiting[ticket.record.id] = ticket
+        self._schedule.add(self._queued(ticket))
 
     def see_warehouse(self, warehouse: ObservedWarehouse | None) -> None:
         """Take the newest state of the warehouse; None when it is gone."""
         before, self.warehouse = self.warehouse, warehouse
+        if warehouse is not None and (before is None or before.spec != warehouse.spec):
+            self._bounds_changed()
         self.decide()
         if warehouse is None:
             return
@@ -84,18 +78,16 @@ class WarehouseQueue:
 
     def see_cluster(self, name: str, cluster: ObservedCluster | None) -> None:
         """Take the newest state of one of its clusters; None when it is gone."""
-        if cluster is None:
-            self._clusters.pop(name, None)
-        else:
-            self._clusters[name] = cluster
-            if cluster.takes_statements:
-                self._note_endpoint(cluster)
+        self._heads.see(name, cluster)
+        if cluster is not None and cluster.takes_statements:
+            self._note_endpoint(cluster)
         self._give_up_lost_heads(name, cluster)
         self.decide()
 
     def stop(self, statement_id: str, error: StatementFailedError) -> bool:
         """End a statement with an error; return whether it is here."""
         if (ticket := self._waiting.pop(statement_id, None)) is not None:
+            self._schedule.remove(statement_id)
             ticket.stop(error)
             self._spawn(self._end(ticket, error))
             return True
@@ -120,7 +112,7 @@ class WarehouseQueue:
     @property
     def is_serving(self) -> bool:
         """Return whether a cluster takes statements."""
-        return any(c.takes_statements for c in self._clusters.values())
+        return self._heads.is_serving
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -154,8 +146,11 @@ class WarehouseQueue:
         now = datetime.now(UTC)
         if self._waiting and (error := self.refusal()) is not None:
             for statement_id in list(self._waiting):
-                self._spawn(self._end(self._waiting.pop(statement_id), error))
-        decision = decide_schedule.schedule(self._observed(now), self._limits(), now)
+                self.stop(statement_id, error)
+        clusters, wake_at = self._heads.clusters(now)
+        self._schedule.see(clusters)
+        self._wake_at(wake_at, now)
+        decision = self._schedule.decide(now)
         for action in decision.actions:
             self._do(action, now)
         self._wake_at(decision.wake_at, now)
@@ -174,24 +169,17 @@ class WarehouseQueue:
 
     def _start(self, action: Start, now: datetime) -> None:
         ticket = self._waiting.pop(action.id)
-        cluster = self._clusters[action.cluster]
+        cluster = self._heads[action.cluster]
         ticket.record = ticket.record.running(cluster.name, now)
         ticket.step("dispatched", now)
         self._parts.store.save_soon(ticket.record)
-        run = Run(ticket, cluster.name, _head(cluster), action.need, now)
+        run = Run(ticket, cluster.name, head_of(cluster), action.grant, now)
         self._running[action.id] = run
-        run.task = asyncio.create_task(self._attempt(run))
+        run.task = asyncio.create_task(self._attempt(run, self._attempt_of(run)))
         metrics.QUEUED_SECONDS.observe((now - ticket.record.submitted_at).total_seconds())
 
-    async def _attempt(self, run: Run) -> None:
+    async def _attempt(self, run: Run, attempt: Attempt) -> None:
         ticket = run.ticket
-        attempt = Attempt(
-            statement_id=ticket.record.id,
-            number=ticket.record.attempts,
-            memory_bytes=None,
-            cores=run.need.cores,
-            timeout_seconds=self._timeout(ticket).total_seconds(),
-        )
         try:
             outcome = await self._parts.runner.run(ticket, run.head, attempt)
         except asyncio.CancelledError:
@@ -199,6 +187,20 @@ class WarehouseQueue:
                 raise  # the services stop: the next start runs it again
             outcome = Lost("stopped")
         await self._settle(run, outcome)
+
+    def _attempt_of(self, run: Run) -> Attempt:
+        """Return what a head is told: the statement's share of each node, and at least what a whole one has."""
+        cluster, level = self._heads[run.cluster], self._schedule.limits.max_concurrency
+        has = as_scheduled(cluster, self._parts.capacity, is_open=True)
+        memory_bytes = max(run.grant.memory_bytes // has.nodes, has.memory_bytes // has.nodes // level)
+        return Attempt(
+            statement_id=run.ticket.record.id,
+            number=run.ticket.record.attempts,
+            memory_bytes=memory_bytes,
+            cores=max(1, math.ceil(run.grant.dop / has.nodes)),
+            nodes=has.nodes,
+            timeout_seconds=self._timeout(run.ticket).total_seconds(),
+        )
 
     async def _settle(self, run: Run, outcome: Outcome) -> None:
         """Take a run's outcome: an end, or back into its place."""
@@ -217,16 +219,18 @@ class WarehouseQueue:
             self._requeue(run)
             return
         await self._finish(ticket)
-        self._running.pop(ticket.record.id, None)
+        self._release(run)
         self._rest(now)
         self.decide()
+
+    def _release(self, run: Run) -> None:
+        self._running.pop(run.ticket.record.id, None)
+        self._schedule.end(run.ticket.record.id)
 
     def _lost(self, run: Run, outcome: Lost, now: datetime) -> StatementFailedError | None:
         """Avoid that head for a while; return an error when the statement has been lost too often."""
         log.info("attempt lost", statement=run.ticket.record.id, cluster=run.cluster, reason=outcome.message)
-        busy = outcome.refused in (RefusalReason.BUSY, RefusalReason.NOT_READY)
-        until = None if outcome.refused in _FOR_GOOD else now + (AVOID_WHILE_BUSY if busy else AVOID_AFTER_LOSS)
-        self._avoid[(run.head.epoch, run.head.pod_uid)] = until
+        self._heads.avoid(run.head, outcome, now)
         if outcome.started:
             run.ticket.losses += 1
         if run.ticket.losses < self._parts.max_attempts:
@@ -238,8 +242,8 @@ class WarehouseQueue:
         ticket = run.ticket
         ticket.record = ticket.record.requeued()
         self._parts.store.save_soon(ticket.record)
-        self._running.pop(ticket.record.id, None)
-        self._waiting[ticket.record.id] = ticket
+        self._release(run)
+        self._wait(ticket)
         metrics.REQUEUED.inc()
         self.decide()
 
@@ -262,41 +266,27 @@ class WarehouseQueue:
 
     # What the decision is made of
 
-    def _observed(self, now: datetime) -> Observed:
-        return Observed(
-            queued=tuple(self._queued(ticket) for ticket in self._waiting.values()),
-            running=tuple(
-                Running(i, run.cluster, run.started_at, run.need, self._timeout(run.ticket))
-                for i, run in self._running.items()
-            ),
-            clusters=tuple(self._usable_clusters(now)),
-        )
-
     def _queued(self, ticket: Ticket) -> Queued:
         record, spec = ticket.record, self.warehouse.spec if self.warehouse else None
         bound = timeout_of(record.queued_timeout_seconds, spec.statement_queued_timeout_seconds if spec else 0)
-        return Queued(record.id, record.place, record.submitted_at, ticket.need, bound)
+        return Queued(
+            record.id,
+            record.place,
+            record.submitted_at,
+            ticket.need,
+            bound,
+            reads=ticket.reads,
+            run_timeout=self._timeout(ticket),
+        )
 
-    def _usable_clusters(self, now: datetime) -> list[Cluster]:
-        capacity = self._parts.capacity
-        found = []
-        for cluster in self._clusters.values():
-            if not cluster.takes_statements:
-                continue
-            key = (cluster.epoch, cluster.status.head_uid or "")
-            if key in self._avoid:
-                until = self._avoid[key]
-                if until is None:
-                    continue
-                if now < until:
-                    self._wake_at(until, now)
-                    continue
-                del self._avoid[key]
-            found.append(Cluster(cluster.name, cluster.spec.index, capacity.cores, capacity.memory_bytes))
-        return found
-
-    def _limits(self) -> Limits:
-        return Limits(max_concurrency=self.warehouse.spec.max_concurrency_level) if self.warehouse else Limits()
+    def _bounds_changed(self) -> None:
+        """Hold those that wait and run to the warehouse's new bounds."""
+        if self.warehouse is not None:
+            self._schedule.limits = Limits(max_concurrency=self.warehouse.spec.max_concurrency_level)
+        for ticket in self._waiting.values():
+            self._schedule.add(self._queued(ticket))
+        for statement_id, run in self._running.items():
+            self._schedule.bound(statement_id, self._timeout(run.ticket))
 
     def _timeout(self, ticket: Ticket) -> timedelta:
         spec = self.warehouse.spec if self.warehouse else None
@@ -364,7 +354,3 @@ class WarehouseQueue:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _head(cluster: ObservedCluster) -> Head:
-    return Head(cluster.status.endpoint or "", cluster.status.head_uid or "", cluster.epoch)

@@ -1,23 +1,12 @@
-"""The schedule of one warehouse: tables for the rules, properties for what always holds."""
+"""The schedule of one warehouse: the seed article's examples, and a table of its rules."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from firn_services.decide.schedule import (
-    Cluster,
-    ExpireQueued,
-    ExpireRunning,
-    Limits,
-    Need,
-    Observed,
-    Queued,
-    Running,
-    Start,
-    schedule,
-    timeout_of,
-)
-from hypothesis import given
-from hypothesis import strategies as st
+from firn_services.decide.line import Queued
+from firn_services.decide.need import ANY_DOP, Cluster, Grant, Limits, Need
+from firn_services.decide.schedule import ExpireQueued, ExpireRunning, Reason, Schedule, Start, timeout_of
 
 T0 = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 GIB = 1 << 30
@@ -27,94 +16,185 @@ def seconds(count: float) -> timedelta:
     return timedelta(seconds=count)
 
 
-def queued(name: str, place: int, memory_bytes: int = 0, cores: int = 1, timeout: timedelta | None = None) -> Queued:
-    return Queued(name, place, T0, Need(memory_bytes, cores), timeout)
+def one(name: str, place: int, need: Need = Need(), **more: object) -> Queued:  # noqa: B008  frozen
+    return Queued(name, place, T0, need, **more)  # type: ignore[arg-type]
 
 
-def running(name: str, cluster: str, memory_bytes: int = 0, cores: int = 1) -> Running:
-    return Running(name, cluster, T0, Need(memory_bytes, cores))
+def cluster(index: int = 1, nodes: int = 1, cores: int = 1, memory_bytes: int = 4 * GIB, **more: object) -> Cluster:
+    return Cluster(f"w-{index}", index, nodes, cores, memory_bytes, **more)  # type: ignore[arg-type]
 
 
-def cluster(index: int, cores: int = 2, memory_bytes: int = 4 * GIB) -> Cluster:
-    return Cluster(f"w-{index}", index, cores, memory_bytes)
+def schedule(clusters: Iterable[Cluster], level: int = 8, patience_seconds: float = 30) -> Schedule:
+    made = Schedule(Limits(level, patience_seconds))
+    made.see(clusters)
+    return made
 
 
-def started(observed: Observed, limits: Limits, after: float = 0) -> list[tuple[str, str]]:
-    decision = schedule(observed, limits, T0 + seconds(after))
-    return [(a.id, a.cluster) for a in decision.actions if isinstance(a, Start)]
+def starts(found: Schedule, after: float = 0) -> list[tuple[str, str]]:
+    return [(a.id, a.cluster) for a in found.decide(T0 + seconds(after)).actions if isinstance(a, Start)]
 
 
 @pytest.mark.parametrize(
-    ("observed", "limits", "expected"),
+    ("level", "dop", "jobs"),
     [
-        pytest.param(Observed((queued("a", 1),)), Limits(), [], id="no cluster: it waits"),
-        pytest.param(
-            Observed((queued("b", 2), queued("a", 1)), clusters=(cluster(1),)),
-            Limits(),
-            [("a", "w-1"), ("b", "w-1")],
-            id="in order of place, whatever the order of arrival",
-        ),
-        pytest.param(
-            Observed((queued("c", 3),), (running("a", "w-1"), running("b", "w-1")), (cluster(1),)),
-            Limits(max_concurrency=2),
-            [],
-            id="a cluster runs no more than its concurrency level",
-        ),
-        pytest.param(
-            Observed((queued("c", 3),), (running("a", "w-1"),), (cluster(1), cluster(2))),
-            Limits(),
-            [("c", "w-2")],
-            id="the cluster with the lowest concurrency",
-        ),
-        pytest.param(
-            Observed((queued("b", 2), queued("c", 3)), (running("a", "w-1"),), (cluster(1), cluster(2))),
-            Limits(),
-            [("b", "w-2"), ("c", "w-1")],
-            id="starts of the same look count",
-        ),
-        pytest.param(
-            Observed(
-                (queued("big", 1, 3 * GIB), queued("small", 2, GIB)), (running("a", "w-1", 2 * GIB),), (cluster(1),)
-            ),
-            Limits(),
-            [("small", "w-1")],
-            id="a smaller one passes one that fits nowhere yet",
-        ),
-        pytest.param(
-            Observed((queued("huge", 1, 99 * GIB),), (), (cluster(1),)),
-            Limits(),
-            [("huge", "w-1")],
-            id="alone on a cluster anything starts",
-        ),
+        pytest.param(1, 1, 32, id="32 jobs of DOP 1"),
+        pytest.param(1, 4, 8, id="8 jobs of DOP 4"),
+        pytest.param(1, ANY_DOP, 1, id="one job of all 32"),
+        pytest.param(8, ANY_DOP, 8, id="MAX_CONCURRENCY jobs of MAX_DOP"),
+        pytest.param(8, 1, 256, id="MAX_CONCURRENCY x MAX_DOP jobs of DOP 1"),
+        pytest.param(8, 4, 64, id="small ones count as fractions of the level"),
     ],
 )
-def test_starts(observed: Observed, limits: Limits, expected: list[tuple[str, str]]) -> None:
-    assert started(observed, limits) == expected
+def test_the_articles_warehouse_of_4_nodes_with_8_processes_each(level: int, dop: int, jobs: int) -> None:
+    """Source: seed article, "Primer on job scheduling in virtual warehouses"."""
+    found = schedule([cluster(nodes=4, cores=8)], level)
+    for place in range(2 * jobs):
+        found.add(one(f"q{place}", place, Need(dop=dop, lowest_dop=dop)))
+    assert len(starts(found)) == jobs
+    ((_, running, concurrency),) = found.load()
+    assert (running, concurrency) == (jobs, level)
 
 
-def test_nothing_passes_a_statement_that_has_waited_for_its_patience() -> None:
-    observed = Observed(
-        (queued("big", 1, 3 * GIB), queued("small", 2, GIB)), (running("a", "w-1", 2 * GIB),), (cluster(1),)
-    )
-    limits = Limits(patience=seconds(30))
-    assert started(observed, limits, after=29) == [("small", "w-1")]
-    assert started(observed, limits, after=30) == []
+def test_other_combinations_are_possible_while_their_total_is_32() -> None:
+    found = schedule([cluster(nodes=4, cores=8)], level=1)
+    for place, dop in enumerate((16, 8, 4, 4, 1)):
+        found.add(one(f"dop{dop}-{place}", place, Need(dop=dop, lowest_dop=dop)))
+    assert [name for name, _ in starts(found)] == ["dop16-0", "dop8-1", "dop4-2", "dop4-3"]
+    found.end("dop4-2")
+    assert starts(found) == [("dop1-4", "w-1")]
 
 
-def test_fewer_cores_let_a_statement_start() -> None:
-    busy = Observed((queued("b", 2, cores=2),), (running("a", "w-1", cores=3),), (cluster(1, cores=2),))
-    (action,) = schedule(busy, Limits(max_concurrency=2), T0).actions
-    assert action == Start("b", "w-1", Need(0, 1))
+def test_in_order_of_place_whatever_the_order_of_arrival() -> None:
+    found = schedule([])
+    found.add(one("b", 2))
+    found.add(one("a", 1))
+    assert starts(found) == []  # no cluster: they wait
+    found.see([cluster()])
+    assert starts(found) == [("a", "w-1"), ("b", "w-1")]
 
 
-def test_timeouts_expire_and_wake() -> None:
-    observed = Observed(
-        (queued("late", 1, timeout=seconds(5)), queued("later", 2, timeout=seconds(9))),
-        (Running("slow", "w-1", T0, Need(), seconds(5)), Running("fast", "w-1", T0, Need(), seconds(7))),
-    )
-    decision = schedule(observed, Limits(), T0 + seconds(5))
-    assert decision.actions == (ExpireRunning("slow"), ExpireQueued("late"))
+def test_the_cluster_with_the_lowest_concurrency_and_starts_of_the_same_look_count() -> None:
+    found = schedule([cluster(1), cluster(2)])
+    for place, name in enumerate("abc"):
+        found.add(one(name, place))
+    assert starts(found) == [("a", "w-1"), ("b", "w-2"), ("c", "w-1")]
+    found.end("a")
+    found.end("c")
+    found.add(one("d", 9))
+    assert starts(found) == [("d", "w-1")]
+
+
+def test_among_equals_the_one_that_has_read_its_files_then_the_lowest_index() -> None:
+    found = schedule([cluster(2), cluster(1)])
+    found.add(one("a", 1, reads=("x", "y")))
+    found.add(one("b", 2, reads=("z",)))
+    assert starts(found) == [("a", "w-1"), ("b", "w-2")]
+    found.end("a")
+    found.end("b")
+    found.add(one("c", 3, reads=("z", "y")))
+    assert starts(found) == [("c", "w-1")]  # each has read one of them
+    found.end("c")
+    found.add(one("d", 4, reads=("z", "new")))
+    found.see([cluster(1, epoch="another"), cluster(2)])  # its caches are gone
+    assert starts(found) == [("d", "w-2")]
+
+
+def test_a_cluster_that_drains_takes_nothing_but_still_holds_what_runs() -> None:
+    found = schedule([cluster()])
+    found.add(one("a", 1))
+    assert starts(found) == [("a", "w-1")]
+    found.see([cluster(is_open=False)])
+    found.add(one("b", 2))
+    assert starts(found) == []
+    assert found.load() == [("w-1", 1, 1.0)]
+
+
+def test_a_smaller_one_passes_until_the_patience_ends_then_one_cluster_is_kept() -> None:
+    found = schedule([cluster(1), cluster(2)], level=2, patience_seconds=30)
+    for place, name in enumerate(("a", "b")):
+        found.add(one(name, place, Need(2 * GIB)))
+    assert len(starts(found)) == 2
+    found.add(one("big", 3, Need(7 * GIB // 2)))
+    found.add(one("small", 4, Need(GIB)))
+    assert starts(found, after=29) == [("small", "w-1")]
+    for place in range(5, 8):
+        found.add(one(f"s{place}", place, Need(GIB)))
+    found.end("small")
+    assert starts(found, after=30) == [("s5", "w-2")]  # w-1 is kept for it, the other one works on
+    found.end("b")
+    assert starts(found, after=31) == [("s6", "w-2")]
+    found.end("a")
+    assert starts(found, after=32) == [("big", "w-1")]
+
+
+def test_alone_on_a_cluster_anything_starts() -> None:
+    found = schedule([cluster()])
+    found.add(one("huge", 1, Need(99 * GIB)))
+    found.add(one("tiny", 2, Need(1)))
+    assert starts(found) == [("huge", "w-1")]
+
+
+@pytest.mark.parametrize(
+    ("taken", "need", "expected"),
+    [
+        pytest.param(0, Need(dop=8), (8, Reason.CAPACITY_FREE), id="what it wants"),
+        pytest.param(12, Need(dop=8, lowest_dop=2), (4, Reason.DOP_LOWERED), id="less starts it now"),
+        pytest.param(12, Need(dop=8, lowest_dop=5), None, id="not below its lowest"),
+        pytest.param(2, Need(dop=4, highest_dop=5), (5, Reason.DOP_RAISED), id="what is free, up to its highest"),
+        pytest.param(2, Need(dop=4), (14, Reason.DOP_RAISED), id="all that is free"),
+        pytest.param(0, Need(dop=99, lowest_dop=50), (16, Reason.CAPACITY_FREE), id="no more than a cluster has"),
+    ],
+)
+def test_the_dop_is_lowered_or_raised_within_its_limits(
+    taken: int, need: Need, expected: tuple[int, Reason] | None
+) -> None:
+    found = schedule([cluster(nodes=2, cores=8)], level=1)
+    if taken:
+        found.add(one("before", 1, Need(dop=taken, highest_dop=taken)))
+        found.decide(T0)
+    found.add(one("a", 2, need))
+    if expected == (8, Reason.CAPACITY_FREE):
+        found.add(one("behind", 3, Need(dop=16, lowest_dop=16)))  # somebody waits: nothing is raised
+    actions = found.decide(T0).actions
+    assert [(a.grant.dop, a.reason) for a in actions if isinstance(a, Start)] == ([expected] if expected else [])
+
+
+def test_a_reservation_shrinks_while_burst_nodes_work_for_it() -> None:
+    found = schedule([cluster(nodes=4, cores=8)], level=1)
+    found.add(one("scan", 1, Need(dop=32)))
+    found.add(one("next", 2, Need(dop=16, lowest_dop=16)))
+    assert starts(found) == [("scan", "w-1")]
+    found.change("scan", Grant(0, 16))
+    assert starts(found) == [("next", "w-1")]
+    found.end("scan")
+    assert found.load() == [("w-1", 1, 0.5)]
+
+
+def test_what_is_put_back_starts_before_all_behind_it() -> None:
+    found = schedule([cluster()], level=1)
+    for place, name in enumerate("abc"):
+        found.add(one(name, place))
+    assert starts(found) == [("a", "w-1")]
+    found.end("a")
+    found.add(one("a", 0))
+    assert starts(found) == [("a", "w-1")]
+
+
+def test_timeouts_expire_once_and_wake() -> None:
+    found = schedule([cluster()], level=2)
+    found.add(one("slow", 1, run_timeout=seconds(5)))
+    found.add(one("fast", 2, run_timeout=seconds(7)))
+    found.decide(T0)
+    found.add(one("late", 3, queued_timeout=seconds(5)))
+    found.add(one("later", 4, queued_timeout=seconds(9)))
+    decision = found.decide(T0 + seconds(5))
+    assert decision.actions == (ExpireQueued("late"), ExpireRunning("slow"))
     assert decision.wake_at == T0 + seconds(7)
+    found.bound("fast", seconds(8))
+    assert found.decide(T0 + seconds(7)).wake_at == T0 + seconds(8)
+    found.end("fast")
+    assert starts(found, after=7) == [("later", "w-1")]
+    assert found.decide(T0 + seconds(99)).actions == ()
 
 
 @pytest.mark.parametrize(
@@ -124,56 +204,10 @@ def test_the_lowest_timeout_that_is_not_zero_holds(session: int, warehouse: int,
     assert timeout_of(session, warehouse) == (None if expected is None else seconds(expected))
 
 
-needs = st.builds(Need, memory_bytes=st.integers(0, 3 * GIB), cores=st.integers(1, 4))
-
-
-@st.composite
-def observations(draw: st.DrawFn, need: st.SearchStrategy[Need] = needs) -> Observed:
-    places = draw(st.lists(st.integers(1, 1000), unique=True, max_size=12))
-    clusters = tuple(cluster(i) for i in range(1, draw(st.integers(0, 3)) + 1))
-    waiting = tuple(
-        Queued(f"q{p}", p, T0 - seconds(draw(st.integers(0, 100))), draw(need), draw(st.none() | st.just(seconds(50))))
-        for p in places
-    )
-    runs = draw(st.lists(st.sampled_from(["w-1", "w-2", "w-3"]), max_size=8))
-    return Observed(waiting, tuple(Running(f"r{i}", c, T0, draw(need)) for i, c in enumerate(runs)), clusters)
-
-
-@given(observations(), st.integers(1, 4))
-def test_no_statement_is_lost_or_started_twice_and_no_cluster_overfilled(observed: Observed, level: int) -> None:
-    limits = Limits(max_concurrency=level)
-    actions = schedule(observed, limits, T0).actions
-    touched = [a.id for a in actions]
-    assert len(touched) == len(set(touched))
-    assert set(touched) <= {q.id for q in observed.queued}
-    for one in observed.clusters:
-        before = [r.need for r in observed.running if r.cluster == one.name]
-        given_ = [a.need for a in actions if isinstance(a, Start) and a.cluster == one.name]
-        if given_:
-            assert len(before) + len(given_) <= level
-            fits = sum(n.memory_bytes for n in (*before, *given_)) <= one.memory_bytes
-            assert fits or (not before and len(given_) == 1) or (not before and given_[0].memory_bytes > 0)
-
-
-@given(observations(need=st.just(Need(GIB, 1))), st.integers(1, 4))
-def test_statements_of_one_need_never_overtake(observed: Observed, level: int) -> None:
-    actions = schedule(observed, Limits(max_concurrency=level), T0).actions
-    expired = {a.id for a in actions if isinstance(a, ExpireQueued)}
-    order = [q.id for q in sorted(observed.queued, key=lambda q: q.place) if q.id not in expired]
-    starts = [a.id for a in actions if isinstance(a, Start)]
-    assert starts == order[: len(starts)]
-
-
-@given(observations(), st.integers(1, 4))
-def test_a_statement_put_back_starts_before_all_behind_it(observed: Observed, level: int) -> None:
-    """What is requeued has its old place, so deciding again on the same state gives the same starts."""
-    limits = Limits(max_concurrency=level)
-    first = schedule(observed, limits, T0)
-    shuffled = Observed(tuple(reversed(observed.queued)), observed.running, observed.clusters)
-    assert schedule(shuffled, limits, T0) == first
-
-
-@given(observations())
-def test_it_wakes_only_later(observed: Observed) -> None:
-    wake_at = schedule(observed, Limits(), T0).wake_at
-    assert wake_at is None or wake_at > T0
+def test_what_waits_is_estimated_as_work_of_one_cluster() -> None:
+    found = schedule([], level=4)
+    found.add(one("whole", 1, Need(dop=ANY_DOP), run_seconds=100))
+    found.add(one("half", 2, Need(dop=16), run_seconds=40))
+    assert found.queued_seconds(most_dop=32) == pytest.approx((100 + 20) / 4)
+    found.remove("whole")
+    assert found.queued_seconds(most_dop=32) == pytest.approx(5)
