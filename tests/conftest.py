@@ -11,6 +11,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from firn_local.control_plane import ControlPlane
 
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

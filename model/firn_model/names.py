@@ -34,6 +34,9 @@ ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
 ANNOTATION_PARKED_AT = f"{GROUP}/parked-at"
 ANNOTATION_WAREHOUSE_UID = f"{GROUP}/warehouse-uid"  # on a claimed or parked node: it serves this warehouse only
 ANNOTATION_REQUESTED_AT = f"{GROUP}/requested-at"  # on a WarehouseCluster: when the operator decided to start it
+ANNOTATION_RESUMED_AT = f"{GROUP}/resumed-at"  # on a WarehouseCluster: since when its warehouse is started
+ANNOTATION_AUTOMATIC = f"{GROUP}/automatic"  # on a WarehouseCluster: "true" when the scaling policy started it
+ANNOTATION_RESIZED_AT = f"{GROUP}/resized-at"  # on a WarehouseCluster: when its last resize was decided
 ANNOTATION_BOOT_FAILURES = f"{GROUP}/boot-failures"  # on a node: failed boots in a row before this one
 
 FINALIZER_CLUSTER = f"{GROUP}/cluster"

@@ -169,6 +169,16 @@ class ClusterSummary(Resource):
     ready_nodes: int = Field(default=0, ge=0, description="Its nodes that can run work.")
 
 
+class ScalingStatus(Resource):
+    """What the scaling policy remembers: moments, so that a restart of the operator changes nothing."""
+
+    last_start_at: datetime | None = Field(default=None, description="When it last started a cluster.")
+    spares_since: datetime | None = Field(
+        default=None, description="Since when the load fits on one cluster fewer; unset while it does not."
+    )
+    spares_of: int = Field(default=0, ge=0, description="How many clusters that was said of.")
+
+
 class WarehouseStatus(Resource):
     """What is true of a virtual warehouse. The operator owns all but `load`."""
 
@@ -177,6 +187,7 @@ class WarehouseStatus(Resource):
         default=(), description="Its clusters at a glance.", json_schema_extra=keyed_by("name")
     )
     started_clusters: int = Field(default=0, ge=0, description="Clusters with a ready head.")
+    scaling: ScalingStatus | None = Field(default=None, description="What the scaling policy remembers.")
     load: WarehouseLoad | None = Field(default=None, description="What the services report; they alone write it.")
     credits_used: Credits | None = Field(default=None, description="Credits used since it was created.")
     resumed_at: datetime | None = Field(default=None, description="When its last resume was complete.")

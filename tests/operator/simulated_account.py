@@ -6,11 +6,12 @@ it late, answers and whole operators get lost, and a request that was sent may b
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterStatus
+from firn_model.warehouses import ScalingStatus
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.pool import PoolController
 from firn_operator.decide import cluster as clusters
@@ -77,10 +78,18 @@ class SimulatedAccount(World):
             return
         observed = warehouses.Observed(known, self.account.state.clusters_of(known.uid), ALIVE)
         for action in warehouses.decide(observed, self.now).actions:
-            if isinstance(action, warehouses.StartCluster):
-                self._create_cluster(known, action.index)
-            else:
-                self._drain_cluster(known, action)
+            match action:
+                case warehouses.StartCluster():
+                    self._create_cluster(known, action, observed.running_since or self.now)
+                case warehouses.DrainCluster():
+                    self._drain_cluster(known, action)
+                case warehouses.ResizeCluster():
+                    self._resize_cluster(action)
+                case warehouses.NoteSpare(since, count):
+                    self._remember(known, {"spares_since": since, "spares_of": count})
+        starts = [c.requested_at for c in observed.clusters if c.automatic]
+        if starts:
+            self._remember(known, {"last_start_at": max(starts)})
         if not self.account.state.clusters_of(known.uid) and known.status.suspended_at is None:
             status = known.status.model_copy(update={"suspended_at": self.now})
             self._write(self.warehouses, replace(self.warehouses[name], status=status))
@@ -88,10 +97,26 @@ class SimulatedAccount(World):
             status = self.warehouses[name].status.model_copy(update={"suspended_at": None})
             self._write(self.warehouses, replace(self.warehouses[name], status=status))
 
-    def _create_cluster(self, owner: Warehouse, index: int) -> None:
+    def _remember(self, known: Warehouse, update: dict[str, Any]) -> None:
+        current = self.warehouses[known.name]
+        scaling = (current.status.scaling or ScalingStatus()).model_copy(update=update)
+        if scaling != current.status.scaling:
+            status = current.status.model_copy(update={"scaling": scaling})
+            self._write(self.warehouses, replace(current, status=status))
+        self.account.state.warehouses.put(self.warehouses[known.name])
+
+    def _resize_cluster(self, action: warehouses.ResizeCluster) -> None:
+        target = self.clusters.get(action.name)
+        if target and target.uid == action.uid:
+            self._write(self.clusters, replace(target, spec=target.spec.model_copy(update={"size": action.size})))
+            self.account.state.clusters.put(self.clusters[action.name])
+
+    def _create_cluster(self, owner: Warehouse, action: warehouses.StartCluster, resumed_at: datetime) -> None:
+        index = action.index
         name = f"{owner.name}-{index}"
         if name not in self.clusters:
-            spec = cluster(index, running=False).spec.model_copy(update={"warehouse": owner.name})
+            update = {"warehouse": owner.name, "size": owner.spec.size, "pool": owner.spec.pool}
+            spec = cluster(index, running=False).spec.model_copy(update=update)
             made = replace(
                 cluster(index, running=False),
                 name=name,
@@ -99,8 +124,11 @@ class SimulatedAccount(World):
                 warehouse_uid=owner.uid,
                 requested_at=self.now,
                 created_at=self.now,
+                resumed_at=resumed_at,
+                automatic=action.automatic,
                 spec=spec,
             )
+            self.check_start(owner, made)
             self._write(self.clusters, made)
         self.account.state.clusters.put(self.clusters[name])
 

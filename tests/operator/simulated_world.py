@@ -7,13 +7,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from firn_model.warehouses import WarehouseLoad
+from firn_model.warehouses import ClusterLoad, WarehouseLoad
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 
 from tests.operator.observations import NOW, REPORTER, pool, warehouse
 
 BOOT = timedelta(seconds=4)
 TARGET = 2
+CONCURRENCY = 3
+RANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"max_cluster_count": 3, "scaling": {"pacing_seconds": 2, "check_seconds": 1}},
+    {
+        "min_cluster_count": 2,
+        "max_cluster_count": 4,
+        "scaling_policy": "Economy",
+        "scaling": {"pacing_seconds": 2, "check_seconds": 1, "economy_load_seconds": 90},
+    },
+)
+"""The cluster ranges of the warehouses, one after the other."""
 
 
 @dataclass
@@ -42,12 +54,14 @@ class World(ABC):
         self.accepted: set[int] = set()
         self.finished: set[int] = set()
         self.epochs_of: dict[str, set[str]] = {}
+        self.last_automatic_start: dict[str, datetime] = {}
         self.in_flight: list[Callable[[], None]] = []
         self.creations_in_flight: list[Callable[[], None]] = []
         for number in range(warehouse_count):
             name = f"w{number}"
             self.queued[name] = []
-            self.warehouses[name] = replace(warehouse({"auto_suspend_seconds": 5}), name=name, uid=f"{name}-uid")
+            spec = {"auto_suspend_seconds": 5, "max_concurrency_level": CONCURRENCY, **RANGES[number % len(RANGES)]}
+            self.warehouses[name] = replace(warehouse(spec), name=name, uid=f"{name}-uid")
 
     @abstractmethod
     def deliver(self, everything: bool = False) -> None:
@@ -87,7 +101,8 @@ class World(ABC):
             if item.spec.warehouse != name or not item.is_running or not self.queued[name]:
                 continue
             agent = self.agents.get(item.status.head_uid or "")
-            if agent and agent.epoch == item.uid and not agent.draining:
+            free = agent and agent.epoch == item.uid and not agent.draining and len(agent.held) < CONCURRENCY
+            if agent and free:
                 agent.held.add(self.queued[name].pop(0))
         self.report(name)
 
@@ -102,6 +117,16 @@ class World(ABC):
         epochs = {c.uid for c in self.clusters.values() if c.spec.warehouse == name}
         return sum(len(a.held) for a in self.agents.values() if a.epoch in epochs)
 
+    def cluster_loads(self, name: str) -> tuple[ClusterLoad, ...]:
+        """What runs on each cluster that takes statements."""
+        serving = [c for c in self.clusters.values() if c.spec.warehouse == name and c.is_running]
+        held = {
+            c.name: len(self.agents[c.status.head_uid or ""].held)
+            for c in serving
+            if self.agents.get(c.status.head_uid or "")
+        }
+        return tuple(ClusterLoad(name=n, running=count, concurrency=count) for n, count in sorted(held.items()))
+
     def report(self, name: str) -> None:
         current = self.warehouses[name]
         queued, running = len(self.queued[name]), self.running(name)
@@ -109,9 +134,18 @@ class World(ABC):
         idle = None if queued or running else (old.idle_since if old and old.idle_since else self.now)
         requested = current.suspend_requested_at
         at = self.now if requested is None else max(self.now, requested + timedelta(microseconds=1))
-        load = WarehouseLoad(queued=queued, running=running, idle_since=idle, observed_at=at, reporter=REPORTER)
+        load = WarehouseLoad(
+            queued=queued,
+            running=running,
+            idle_since=idle,
+            queued_seconds=queued * 60.0,
+            clusters=self.cluster_loads(name),
+            observed_at=at,
+            reporter=REPORTER,
+        )
         still_waits = queued > 0 and old is not None and requested is not None and old.observed_at <= requested
-        if old is None or (old.queued, old.running) != (queued, running) or still_waits:
+        same = old is not None and (old.queued, old.running, old.clusters) == (queued, running, load.clusters)
+        if not same or still_waits:
             self._write(self.warehouses, replace(current, status=current.status.model_copy(update={"load": load})))
 
     def request_suspension(self, name: str) -> None:
@@ -134,6 +168,15 @@ class World(ABC):
             self.deliver()
 
     # What must hold.
+
+    def check_start(self, owner: Warehouse, made: Cluster) -> None:
+        """Never more clusters than the range says, and automatic starts keep their distance."""
+        wanted = [c for c in self.clusters.values() if c.warehouse_uid == owner.uid and not c.is_leaving]
+        assert len(wanted) < owner.spec.max_cluster_count, [c.name for c in wanted]
+        if made.automatic:
+            last = self.last_automatic_start.get(owner.name)
+            assert last is None or self.now - last >= timedelta(seconds=owner.spec.scaling.pacing_seconds)
+            self.last_automatic_start[owner.name] = self.now
 
     def check_pool(self) -> None:
         """The pool never has more warm nodes than its target, one for each waiting cluster and each claim under way."""

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from firn_model import names
+from firn_model.sizes import WarehouseSize
 
 from firn_operator.build.pod import Manifest, owner
 from firn_operator.decide.observed import Cluster, Node, Warehouse
@@ -14,15 +15,18 @@ def stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def cluster_manifest(warehouse: Warehouse, index: int, requested_at: datetime) -> Manifest:
-    """Return the manifest of the warehouse's cluster with this index."""
+def cluster_manifest(
+    warehouse: Warehouse, index: int, automatic: bool, requested_at: datetime, resumed_at: datetime
+) -> Manifest:
+    """Return the manifest of the warehouse's cluster with this index; `resumed_at` is since when it is started."""
+    notes = {names.ANNOTATION_REQUESTED_AT: stamp(requested_at), names.ANNOTATION_RESUMED_AT: stamp(resumed_at)}
     return {
         "apiVersion": names.API_VERSION,
         "kind": "WarehouseCluster",
         "metadata": {
             "name": f"{warehouse.name}-{index}",
             "labels": {names.LABEL_PART_OF: names.PART_OF},
-            "annotations": {names.ANNOTATION_REQUESTED_AT: stamp(requested_at)},
+            "annotations": notes | ({names.ANNOTATION_AUTOMATIC: "true"} if automatic else {}),
             "ownerReferences": [owner("VirtualWarehouse", warehouse.name, warehouse.uid)],
             "finalizers": [names.FINALIZER_CLUSTER],
         },
@@ -33,6 +37,14 @@ def cluster_manifest(warehouse: Warehouse, index: int, requested_at: datetime) -
             "type": warehouse.spec.type.value,
             "pool": warehouse.spec.pool,
         },
+    }
+
+
+def resize_patch(uid: str, size: WarehouseSize, decided_at: datetime) -> Manifest:
+    """Return the merge patch that gives this very cluster another size."""
+    return {
+        "metadata": {"uid": uid, "annotations": {names.ANNOTATION_RESIZED_AT: stamp(decided_at)}},
+        "spec": {"size": size.value},
     }
 
 

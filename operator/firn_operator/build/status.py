@@ -10,7 +10,7 @@ from firn_model.conditions import Condition, ConditionStatus, set_condition
 from firn_model.names import AGENT_PORT, ROLE_HEAD
 from firn_model.pools import PoolStatus
 from firn_model.sizes import node_count
-from firn_model.warehouses import ClusterSummary, WarehousePhase, WarehouseStatus
+from firn_model.warehouses import ClusterSummary, ScalingStatus, WarehousePhase, WarehouseStatus
 
 from firn_operator.decide import pool as pool_decisions
 from firn_operator.decide import warehouse as warehouse_decisions
@@ -147,12 +147,23 @@ def warehouse_status(
             "resumed_at": observed.running_since or old.resumed_at,
             "suspended_at": suspended_at if newly_suspended else old.suspended_at,
             "endpoint": running[0].status.endpoint if running else None,
+            "scaling": _scaling_status(observed),
             "observed_generation": warehouse.generation,
             "conditions": ready_condition(
                 old.conditions, phase is WarehousePhase.RUNNING, reason, words, warehouse.generation, now
             ),
         }
     )
+
+
+def _scaling_status(observed: warehouse_decisions.Observed) -> ScalingStatus | None:
+    """Return what the scaling policy remembers, with the last start that its clusters tell of."""
+    old = observed.warehouse.status.scaling
+    starts = [c.requested_at for c in observed.clusters if c.automatic]
+    if not starts:
+        return old
+    last = max([*starts, *([old.last_start_at] if old and old.last_start_at else [])])
+    return (old or ScalingStatus()).model_copy(update={"last_start_at": last})
 
 
 def _waiting_words(observed: warehouse_decisions.Observed) -> str:

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from firn_operator import metrics
-from firn_operator.build.cluster import cluster_manifest
+from firn_operator.build.cluster import cluster_manifest, resize_patch, stamp
 from firn_operator.build.status import difference, warehouse_status
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.decide.observed import Warehouse
 from firn_operator.decide.reason import Reason
-from firn_operator.decide.warehouse import Action, DrainCluster, Observed, StartCluster, decide
+from firn_operator.decide.scaling import NoteSpare
+from firn_operator.decide.warehouse import Action, DrainCluster, Observed, ResizeCluster, StartCluster, decide
 from firn_operator.errors import ConflictError, NotFoundError
 from firn_operator.kube.api import CLUSTERS, WAREHOUSES, KubeApi, Raw
 from firn_operator.kube.events import Events
@@ -25,6 +26,7 @@ QUIET = timedelta(milliseconds=200)
 """How long a warehouse's status waits for its new cluster: the API server's time belongs to the claim, and a resume
 that takes less needs one write, not two."""
 LOAD = frozenset({"load"})
+Told = StartCluster | DrainCluster | ResizeCluster
 
 
 class WarehouseController:
@@ -52,7 +54,7 @@ class WarehouseController:
         observed = self.observe(warehouse)
         decision = decide(observed, now)
         for action in decision.actions:
-            await self._apply(warehouse, action, now)
+            await self._apply(observed, action, now)
         if decision.actions:
             return utc_now()
         waits_until = self._quiet_until(observed, now)
@@ -65,15 +67,21 @@ class WarehouseController:
         young = [c.requested_at + QUIET for c in observed.active if not c.is_running]
         return min((t for t in young if t > now), default=None)
 
-    async def _apply(self, warehouse: Warehouse, action: Action, now: datetime) -> None:
-        if isinstance(action, StartCluster):
-            await self._start(warehouse, action, now)
-        else:
-            await self._drain(warehouse, action, now)
+    async def _apply(self, observed: Observed, action: Action, now: datetime) -> None:
+        warehouse = observed.warehouse
+        match action:
+            case StartCluster():
+                await self._start(warehouse, action, observed.running_since or now, now)
+            case DrainCluster():
+                await self._drain(warehouse, action, now)
+            case ResizeCluster():
+                await self._resize(warehouse, action, now)
+            case NoteSpare(since, clusters):
+                await self._remember(warehouse, {"sparesSince": since and stamp(since), "sparesOf": clusters})
 
-    async def _start(self, warehouse: Warehouse, action: StartCluster, now: datetime) -> None:
+    async def _start(self, warehouse: Warehouse, action: StartCluster, resumed_at: datetime, now: datetime) -> None:
         """Create the cluster; its own loop claims a head at once, from the answer and not from the watch."""
-        manifest = cluster_manifest(warehouse, action.index, now)
+        manifest = cluster_manifest(warehouse, action.index, action.automatic, now, resumed_at)
         name = manifest["metadata"]["name"]
         self._steps.begin(name, "warehouse_event", now)
         try:
@@ -107,7 +115,25 @@ class WarehouseController:
         self._drained_at[warehouse.name] = now
         self._tell(warehouse, action, f"cluster {action.name} drains")
 
-    def _tell(self, warehouse: Warehouse, action: Action, message: str) -> None:
+    async def _resize(self, warehouse: Warehouse, action: ResizeCluster, now: datetime) -> None:
+        """Change the cluster's size; its own loop claims or releases nodes."""
+        try:
+            raw = await self._api.patch(CLUSTERS, action.name, resize_patch(action.uid, action.size, now))
+        except (NotFoundError, ConflictError):
+            self._account.state.clusters.remove(action.name, action.uid)
+            return
+        self._account.learn_cluster(raw)
+        self._tell(warehouse, action, f"cluster {action.name} becomes {action.size.value}")
+
+    async def _remember(self, warehouse: Warehouse, scaling: Raw) -> None:
+        """Write what the scaling policy remembers."""
+        patch = {"metadata": {"uid": warehouse.uid}, "status": {"scaling": scaling}}
+        try:
+            self._account.learn_warehouse(await self._api.patch(WAREHOUSES, warehouse.name, patch, "status"))
+        except (NotFoundError, ConflictError):
+            self._account.state.warehouses.remove(warehouse.name, warehouse.uid)
+
+    def _tell(self, warehouse: Warehouse, action: Told, message: str) -> None:
         kind = type(action).__name__
         metrics.ACTIONS.labels("warehouse", kind, action.reason.value).inc()
         log.info("warehouse", action=kind, warehouse=warehouse.name, reason=action.reason.value, message=message)

@@ -96,11 +96,20 @@ class Cluster:
     requested_at: datetime
     spec: ClusterSpec
     status: ClusterStatus
+    resumed_at: datetime | None = None
+    """Since when its warehouse is started; None: since this cluster was requested."""
+    automatic: bool = False
+    """Whether the scaling policy started it."""
 
     @property
     def is_leaving(self) -> bool:
         """Whether it takes no new work and will be gone."""
         return self.deleting or self.spec.drain
+
+    @property
+    def run_since(self) -> datetime:
+        """Since when its warehouse is started: the same for all clusters that are wanted at a time."""
+        return self.resumed_at or self.requested_at
 
     @property
     def is_running(self) -> bool:

@@ -17,6 +17,13 @@ class Reason(StrEnum):
     SUSPEND_REQUESTED = "SuspendRequested"
     LOAD_UNKNOWN = "LoadUnknown"
     TOO_MANY_CLUSTERS = "TooManyClusters"
+    MINIMUM = "MinimumClusters"
+    MAXIMUM = "MaximumClusters"
+    PACED = "Paced"
+    SHORT_BURST = "ShortBurst"
+    LOAD_FITS = "LoadFits"
+    SIZE_CHANGED = "SizeChanged"
+    NODES_CHANGED = "NodesChanged"
 
     # clusters
     WARM_NODE = "WarmNode"

@@ -1,17 +1,26 @@
-"""When a warehouse starts and suspends.
+"""When a warehouse starts and suspends, and how its clusters follow its size, type and pool.
 
 Source: design.md "auto-suspend, auto-resume" and section 3 ("Unknown is not idle", "Drain is a handshake"); the hold
-and the one-shot requests: section 4, VirtualWarehouse; AUTO_SUSPEND and AUTO_RESUME: Snowflake's CREATE WAREHOUSE.
+and the one-shot requests: section 4, VirtualWarehouse; AUTO_SUSPEND and AUTO_RESUME: Snowflake's CREATE WAREHOUSE;
+section 6, "sizes and resize". How many clusters a started warehouse runs: scaling.py.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from firn_model.warehouses import WarehouseLoad
+from firn_model.sizes import WarehouseSize
+from firn_model.warehouses import ScalingStatus, WarehouseLoad
 
-from firn_operator.decide.decision import Decision
+from firn_operator.decide import scaling
+from firn_operator.decide.decision import Decision, earliest
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
 from firn_operator.decide.reason import Reason
+from firn_operator.decide.scaling import NoteSpare
+
+SETTLING = timedelta(seconds=2)
+"""How much older than a report without names a cluster's start must be for the report to be after it: the services see
+the cluster by their watch, and report at most once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +42,21 @@ class Observed:
 
         The decision to start is on the cluster itself, so that a restart before the status was written loses nothing.
         """
-        if not self.active:
-            return None
-        oldest = min(c.requested_at for c in self.active)
-        return max(oldest, self.warehouse.status.resumed_at or oldest)
+        return min((c.run_since for c in self.active), default=None)
+
+    def fresh_load(self, now: datetime) -> WarehouseLoad | None:
+        """Return the load, if somebody vouches for it."""
+        load = self.warehouse.load
+        return load if self.services and self.services.vouches_for(load, now) else None
 
 
 @dataclass(frozen=True, slots=True)
 class StartCluster:
-    """Create the cluster with this index."""
+    """Create the cluster with this index; `automatic`: the scaling policy wants it, and paces such starts."""
 
     index: int
     reason: Reason
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,17 @@ class DrainCluster:
     reason: Reason
 
 
-Action = StartCluster | DrainCluster
+@dataclass(frozen=True, slots=True)
+class ResizeCluster:
+    """Give this cluster another size; its running statements keep their nodes."""
+
+    name: str
+    uid: str
+    size: WarehouseSize
+    reason: Reason
+
+
+Action = StartCluster | DrainCluster | ResizeCluster | NoteSpare
 
 
 def decide(observed: Observed, now: datetime) -> Decision[Action]:
@@ -70,16 +92,11 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
     return _decide_suspended(observed, now)
 
 
-def clusters_wanted(observed: Observed) -> int:
-    """Return how many clusters a started warehouse runs. One, until cluster ranges are built."""
-    return 1
-
-
 def _decide_suspended(observed: Observed, now: datetime) -> Decision[Action]:
     wish = _wish_to_resume(observed, now)
     if wish is None:
         return Decision((), Reason.SUSPENDED, _suspended_message(observed))
-    indices = _free_indices(observed, clusters_wanted(observed))
+    indices = _free_indices(observed, observed.warehouse.spec.min_cluster_count)
     return Decision(tuple(StartCluster(i, wish) for i in indices), wish, "starting")
 
 
@@ -125,35 +142,119 @@ def _decide_started(observed: Observed, now: datetime) -> Decision[Action]:
     requested = warehouse.suspend_requested_at
     if requested and since and requested > since:
         return _drain_all(observed, Reason.SUSPEND_REQUESTED, "suspending on request")
-    wanted = clusters_wanted(observed)
-    if len(observed.active) > wanted:
-        extra = observed.active[wanted:]
-        reason = Reason.TOO_MANY_CLUSTERS
-        return Decision(tuple(DrainCluster(c.name, c.uid, reason) for c in extra), reason, "draining extra clusters")
-    if len(observed.active) < wanted:
-        indices = _free_indices(observed, wanted - len(observed.active))
-        return Decision(tuple(StartCluster(i, Reason.RESUMING) for i in indices), Reason.RESUMING, "starting")
-    return _decide_idleness(observed, now)
+    idle_at = _idle_at(observed, now)
+    if idle_at is not None and now >= idle_at:
+        return _drain_all(observed, Reason.IDLE, f"idle for {warehouse.spec.auto_suspend_seconds} s")
+    decision = replacement(observed) or resize(observed) or _scale(observed, now)
+    if not decision.actions and decision.reason in (Reason.RUNNING, Reason.LOAD_UNKNOWN):
+        reason, message = _words(observed, decision, now)
+        decision = replace(decision, reason=reason, message=message)
+    return replace(decision, wake_at=earliest((decision.wake_at, idle_at)))
 
 
-def _decide_idleness(observed: Observed, now: datetime) -> Decision[Action]:
-    warehouse = observed.warehouse
-    running = any(c.is_running for c in observed.active)
-    quiet = (Reason.RUNNING, "") if running else (Reason.RESUMING, "starting")
-    if warehouse.spec.auto_suspend_seconds == 0:
-        return Decision((), *quiet)
-    load = warehouse.load
-    if load is None or observed.services is None or not observed.services.vouches_for(load, now):
-        reason = Reason.LOAD_UNKNOWN if running else quiet[0]
-        return Decision((), reason, "its load is unknown: the services do not report, so it is not suspended")
+def _idle_at(observed: Observed, now: datetime) -> datetime | None:
+    """Return when idleness is long enough; None: never, not idle, or nobody vouches for it."""
+    warehouse, load = observed.warehouse, observed.fresh_load(now)
+    if warehouse.spec.auto_suspend_seconds == 0 or load is None:
+        return None
     if load.queued > 0 or load.running > 0 or load.idle_since is None:
-        return Decision((), *quiet)
+        return None
     since = observed.running_since
     idle_from = max(load.idle_since, since) if since else load.idle_since
-    due = idle_from + timedelta(seconds=warehouse.spec.auto_suspend_seconds)
-    if now < due:
-        return Decision((), *quiet, wake_at=due)
-    return _drain_all(observed, Reason.IDLE, f"idle for {warehouse.spec.auto_suspend_seconds} s")
+    return idle_from + timedelta(seconds=warehouse.spec.auto_suspend_seconds)
+
+
+def _words(observed: Observed, decision: Decision[Action], now: datetime) -> tuple[Reason, str]:
+    """Return how a warehouse stands that waits for nothing but its load."""
+    running = any(c.is_running for c in observed.active)
+    quiet = (Reason.RUNNING, "") if running else (Reason.RESUMING, "starting")
+    if observed.warehouse.spec.auto_suspend_seconds > 0 and observed.fresh_load(now) is None:
+        reason = Reason.LOAD_UNKNOWN if running else quiet[0]
+        return reason, "its load is unknown: the services do not report, so it is not suspended"
+    return (decision.reason, decision.message) if running and decision.reason is Reason.LOAD_UNKNOWN else quiet
+
+
+def replacement(observed: Observed) -> Decision[Action] | None:
+    """Return how clusters of another type or pool are replaced; None when there are none.
+
+    As many new ones are started as there are old ones, and an old one drains when a new one runs in its place: for that
+    while there are more clusters than the range says, so that no capacity is lost and no statement fails.
+    """
+    spec = observed.warehouse.spec
+    old = [c for c in observed.active if (c.spec.type, c.spec.pool) != (spec.type, spec.pool)]
+    if not old:
+        return None
+    new = [c for c in observed.active if c not in old]
+    target = min(max(len(old), len(new), spec.min_cluster_count), spec.max_cluster_count)
+    starts = [StartCluster(i, Reason.NODES_CHANGED) for i in _free_indices(observed, max(0, target - len(new)))]
+    kept = max(0, target - sum(1 for c in new if c.is_running))
+    serving = [c for c in old if c.is_running]
+    spent = [
+        *(c for c in old if not c.is_running),
+        *sorted(serving, key=_burden(observed))[: max(0, len(serving) - kept)],
+    ]
+    drains = [DrainCluster(c.name, c.uid, Reason.NODES_CHANGED) for c in spent]
+    message = "its clusters are replaced by such of its new type and pool"
+    return Decision((*starts, *drains), Reason.NODES_CHANGED, message)
+
+
+def _burden(observed: Observed) -> Callable[[Cluster], tuple[float, int]]:
+    """Return what orders clusters by how little runs on them, as far as is known."""
+    load = observed.warehouse.load
+    by_name = {c.name: c.concurrency for c in load.clusters} if load else {}
+    return lambda cluster: (by_name.get(cluster.name, 0.0), -cluster.spec.index)
+
+
+def resize(observed: Observed) -> Decision[Action] | None:
+    """Return the clusters that get another size, all at once; None when there are none."""
+    size = observed.warehouse.spec.size
+    actions = tuple(
+        ResizeCluster(c.name, c.uid, size, Reason.SIZE_CHANGED) for c in observed.active if c.spec.size is not size
+    )
+    return Decision(actions, Reason.SIZE_CHANGED, f"resizing to {size.value}") if actions else None
+
+
+def _scale(observed: Observed, now: datetime) -> Decision[Action]:
+    """Return what the scaling policy decides, for these very clusters."""
+    decision = scaling.decide(scaling_observed(observed, now), scaling.policy_of(observed.warehouse.spec), now)
+    actions: list[Action] = []
+    for action in decision.actions:
+        match action:
+            case scaling.Start(count, reason, automatic):
+                actions += [StartCluster(i, reason, automatic) for i in _free_indices(observed, count)]
+            case scaling.Stop(index, reason):
+                actions += [DrainCluster(c.name, c.uid, reason) for c in observed.active if c.spec.index == index]
+            case NoteSpare():
+                actions.append(action)
+    return Decision(tuple(actions), decision.reason, decision.message, decision.wake_at)
+
+
+def scaling_observed(observed: Observed, now: datetime) -> scaling.Observed:
+    """Return the clusters and the load in the plain numbers of the scaling policy."""
+    load = observed.fresh_load(now)
+    by_name = {c.name: c.concurrency for c in load.clusters} if load else {}
+    members = tuple(
+        scaling.Member(c.spec.index, c.is_running, _is_reported(c, load, by_name), by_name.get(c.name, 0.0))
+        for c in observed.active
+    )
+    known, status = None, observed.warehouse.status.scaling or ScalingStatus()
+    if load:
+        concurrency = sum(m.concurrency for m in members) if load.clusters else load.running
+        known = scaling.Load(load.queued, load.queued_seconds, concurrency)
+    starts = [c.requested_at for c in observed.clusters if c.automatic]
+    last = max([*starts, *filter(None, [status.last_start_at])], default=None)
+    return scaling.Observed(members, known, scaling.Memory(last, status.spares_since, status.spares_of))
+
+
+def _is_reported(cluster: Cluster, load: WarehouseLoad | None, by_name: Mapping[str, float]) -> bool:
+    """Whether the report tells of statements that this cluster could have taken.
+
+    A report names the clusters that the services give statements to; of one that names none its age tells.
+    """
+    if load is None or cluster.name in by_name:
+        return True
+    ready_at = cluster.status.started_at or cluster.requested_at
+    return load.observed_at >= ready_at + SETTLING
 
 
 def _drain_all(observed: Observed, reason: Reason, message: str) -> Decision[Action]:

@@ -93,6 +93,7 @@ def cluster(raw: Raw) -> Cluster:
     """Return the cluster in a WarehouseCluster object."""
     meta = raw["metadata"]
     owner: Raw = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), {})
+    notes = meta.get("annotations") or {}
     created = _created(meta)
     return Cluster(
         name=meta["name"],
@@ -103,9 +104,11 @@ def cluster(raw: Raw) -> Cluster:
         has_finalizer=names.FINALIZER_CLUSTER in (meta.get("finalizers") or ()),
         warehouse_uid=owner.get("uid"),
         created_at=created,
-        requested_at=moment((meta.get("annotations") or {}).get(names.ANNOTATION_REQUESTED_AT)) or created,
+        requested_at=moment(notes.get(names.ANNOTATION_REQUESTED_AT)) or created,
         spec=_read(ClusterSpec, raw, "spec"),
         status=_read(ClusterStatus, raw, "status"),
+        resumed_at=moment(notes.get(names.ANNOTATION_RESUMED_AT)),
+        automatic=notes.get(names.ANNOTATION_AUTOMATIC) == "true",
     )
 
 
