@@ -185,17 +185,17 @@ def test_decide(what: Warehouse, clusters: tuple[Cluster, ...], expected: tuple[
 @given(
     minimum=st.integers(1, 4),
     span=st.integers(0, 4),
-    pools=st.lists(st.tuples(st.sampled_from(["default", "big"]), st.booleans(), st.booleans()), max_size=6),
+    old=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6),
     queued=st.integers(0, 20),
     running=st.integers(0, 20),
 )
 def test_replacement_ends_and_never_leaves_fewer_that_serve(
-    minimum: int, span: int, pools: list[tuple[str, bool, bool]], queued: int, running: int
+    minimum: int, span: int, old: list[tuple[bool, bool]], queued: int, running: int
 ) -> None:
     """Every decision applied at once: old clusters go, and as many serve as before, within the range."""
     spec = {"min_cluster_count": minimum, "max_cluster_count": minimum + span, "pool": "big", "auto_suspend_seconds": 0}
     what = warehouse(spec, load(queued, running))
-    clusters = [of(i + 1, ready, leaving, pool=name) for i, (name, ready, leaving) in enumerate(pools)]
+    clusters = [of(i + 1, ready, leaving) for i, (ready, leaving) in enumerate(old)]
     before = sum(1 for c in clusters if c.is_running)
     for _ in range(8):
         decision = decide(Observed(what, tuple(clusters), None), NOW)
