@@ -17,6 +17,7 @@ class Settings(BaseSettings):
     pod_name: str = Field(default_factory=socket.gethostname)
     pod_uid: str = ""
     operator_deployment: str = "firn-operator"
+    network_policies: bool = False
     health_host: str = "0.0.0.0"  # noqa: S104  the kubelet asks from outside the pod
     health_port: int = 8081
     lease_seconds: int = Field(default=5, ge=2)

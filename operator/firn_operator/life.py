@@ -15,6 +15,7 @@ from firn_operator.config import Settings
 from firn_operator.controllers.account import Wiring
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.loop import Loops
+from firn_operator.controllers.network import NetworkPolicies
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.warehouse import WarehouseController
 from firn_operator.errors import UnavailableError
@@ -38,7 +39,8 @@ class Operator:
         steps = Steps()
         self._events = Events(api, settings.identity)
         self._pools = PoolController(api, self._account, self._events)
-        warehouses = WarehouseController(api, self._account, self._events, steps)
+        network = NetworkPolicies(api, settings.network_policies)
+        warehouses = WarehouseController(api, self._account, self._events, steps, network)
         self._pool_loops = Loops("pool", self._pools.reconcile)
         self._warehouse_loops = Loops("warehouse", warehouses.reconcile)
         self._cluster_loops = Loops("cluster", self._reconcile_cluster)

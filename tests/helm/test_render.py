@@ -151,6 +151,7 @@ def test_the_operator_may_do_its_work_and_no_more(render: Render) -> None:
         ),
         *(("", "pods", verb, "") for verb in (*read, "create", "patch", "delete")),
         *(("", "events", verb, "") for verb in ("create", "patch")),
+        ("networking.k8s.io", "networkpolicies", "create", ""),
         *((leases, "leases", verb, "") for verb in (*read, "create")),
         *((leases, "leases", verb, names.LEASE_OPERATOR) for verb in ("update", "patch")),
     }

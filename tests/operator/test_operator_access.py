@@ -35,7 +35,7 @@ async def test_the_role_of_the_chart_is_enough(
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig_for(USER, "nobody")))
     await account.add_pool()
     await account.add_warehouse("w", autoSuspendSeconds=1)
-    operator = await account.start_operator(resync_seconds=0.5)
+    operator = await account.start_operator(resync_seconds=0.5, network_policies=True)
     await account.phase("w", "Suspended")
     await account.pool_ready(2)
     await account.report("w", queued=1)

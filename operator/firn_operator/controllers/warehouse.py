@@ -9,6 +9,7 @@ from firn_operator import metrics
 from firn_operator.build.cluster import cluster_manifest, resize_patch, stamp
 from firn_operator.build.status import difference, warehouse_status
 from firn_operator.controllers.loop import Gone, utc_now
+from firn_operator.controllers.network import NetworkPolicies
 from firn_operator.decide.observed import Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.scaling import NoteSpare
@@ -32,11 +33,12 @@ Told = StartCluster | DrainCluster | ResizeCluster
 class WarehouseController:
     """The loop body of warehouses."""
 
-    def __init__(self, api: KubeApi, account: Account, events: Events, steps: Steps) -> None:
+    def __init__(self, api: KubeApi, account: Account, events: Events, steps: Steps, network: NetworkPolicies) -> None:
         self._api = api
         self._account = account
         self._events = events
         self._steps = steps
+        self._network = network
         self._drained_at: dict[str, datetime] = {}
 
     def observe(self, warehouse: Warehouse) -> Observed:
@@ -94,6 +96,7 @@ class WarehouseController:
             raise ConflictError(f"cluster {name} is still that of an earlier warehouse of this name")
         self._drained_at.pop(warehouse.name, None)
         self._tell(warehouse, action, f"cluster {name} starts")
+        await self._network.ensure(warehouse)
 
     async def _drain(self, warehouse: Warehouse, action: DrainCluster, now: datetime) -> None:
         """Have a cluster drain, if a fresh look at the warehouse decides the same."""

@@ -10,6 +10,7 @@ What the operator's Role must allow, all in its own namespace:
 | "" | pods | get, list, watch, create, patch, delete |
 | "" | events | create, patch |
 | coordination.k8s.io | leases | get, list, watch, create, update, patch |
+| networking.k8s.io | networkpolicies | create |
 | apps | deployments/scale | get, patch (only for `firn-operator uninstall`) |
 """
 
@@ -45,7 +46,13 @@ POOLS = "warehousepools"
 PODS = "pods"
 EVENTS = "events"
 LEASES = "leases"
-PREFIXES = {PODS: "/api/v1", EVENTS: "/api/v1", LEASES: "/apis/coordination.k8s.io/v1"}
+NETWORK_POLICIES = "networkpolicies"
+PREFIXES = {
+    PODS: "/api/v1",
+    EVENTS: "/api/v1",
+    LEASES: "/apis/coordination.k8s.io/v1",
+    NETWORK_POLICIES: "/apis/networking.k8s.io/v1",
+}
 NODE_SELECTOR = (
     f"{names.LABEL_PART_OF}={names.PART_OF},{names.LABEL_COMPONENT}={names.COMPONENT_NODE}"  # the pods that are nodes
 )
