@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 UV_COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	$(foreach p,firn firn-local firn-model firn-operator firn-runtime firn-services,--no-emit-package $(p))
+	$(foreach p,firn firn-local firn-model firn-operator firn-runtime firn-services firn-simulator,--no-emit-package $(p))
 
 .PHONY: help
 help: ## List these commands
@@ -35,6 +35,10 @@ down: venv ## Take the local cluster away, with all it added to the machine
 .PHONY: bench-resume
 bench-resume: venv ## Measure resumes on the demo's cluster; the last line is JSON
 	@.venv/bin/python bench/resume.py $(ARGS)
+
+.PHONY: bench-sim
+bench-sim: venv ## Simulate a day of 1,000 warehouses and a million statements; the last line is JSON
+	@.venv/bin/python bench/sim.py $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve dependencies again, keeping every pin that still fits

@@ -3,9 +3,11 @@
 import typer
 
 from firn.commands import login, sql, statement, table, warehouse
+from firn.extensions import Commands
 
 app = typer.Typer(
     name="firn",
+    cls=Commands,
     help="Virtual warehouses on Kubernetes: run SQL, look after warehouses.\n\n"
     "Firn is found through kubectl's current context, or at --url (FIRN_URL).",
     no_args_is_help=True,

@@ -14,6 +14,7 @@ PARTS = {
     "services": "firn_services",
     "runtime": "firn_runtime",
     "client": "firn",
+    "simulator": "firn_simulator",
     "local": "firn_local",
 }
 MOST_LINES = 400

@@ -1,0 +1,89 @@
+"""A whole account on a simulated clock: pools, warehouses, and the statements that arrive."""
+
+from datetime import timedelta
+
+from firn_simulator.clock import EPOCH, Clock
+from firn_simulator.cluster import Surroundings
+from firn_simulator.pool import SimulatedPool
+from firn_simulator.recorder import Recorder
+from firn_simulator.statement import Statement
+from firn_simulator.streams.all import arrivals
+from firn_simulator.streams.arrival import Arriving
+from firn_simulator.warehouse import SimulatedWarehouse
+from firn_simulator.workload import Workload, quantity
+
+LONGEST_WAIT = timedelta(days=14)
+"""Statements that have not ended so long after the last arrival never will: there is no room for their nodes."""
+
+
+class Account:
+    """Runs one workload, once."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.clock = Clock()
+        self.recorder = Recorder()
+        self._workload = workload
+        around = Surroundings(self.clock, workload.physics, self.recorder)
+        self.pools = {
+            p.name: SimulatedPool(
+                p.name,
+                p.spec,
+                p.machines,
+                self.clock,
+                workload.physics,
+                self.recorder,
+                lambda name=p.name: self._waiting(name),  # type: ignore[misc]
+                lambda name=p.name: self._wake_waiting(name),  # type: ignore[misc]
+            )
+            for p in workload.pools
+        }
+        self.warehouses: dict[str, SimulatedWarehouse] = {}
+        for group in workload.warehouses:
+            pool = self.pools[group.spec.pool]
+            cores = max(1, int(quantity(pool.spec.node.cpu)))
+            memory = int(quantity(pool.spec.node.memory))
+            for name in group.names:
+                self.warehouses[name] = SimulatedWarehouse(name, group.spec, pool, cores, memory, around)
+        self._arrivals = arrivals(workload)
+        self._more = True
+
+    def run(self) -> Recorder:
+        """Run until every statement has ended; return what was recorded. Clusters that still run then are billed."""
+        recorder, clock = self.recorder, self.clock
+        for pool in self.pools.values():
+            pool.fill()
+        self._expect_next()
+        end = EPOCH + self._workload.length
+        while (self._more or recorder.open) and clock.now < end + LONGEST_WAIT and clock.step():
+            pass
+        clock.run_until(end)
+        for warehouse in self.warehouses.values():
+            warehouse.close()
+        recorder.close(clock.now)
+        return recorder
+
+    def _expect_next(self) -> None:
+        arriving = next(self._arrivals, None)
+        if arriving is None:
+            self._more = False
+            return
+        self.clock.at(EPOCH + timedelta(seconds=arriving.at), lambda: self._arrive(arriving))
+
+    def _arrive(self, arriving: Arriving) -> None:
+        self.recorder.submitted += 1
+        number = self.recorder.submitted
+        warehouse = self.warehouses[arriving.warehouse]
+        cores = min(arriving.cores or warehouse.cores, warehouse.cores)
+        statement = Statement(str(number), number, self.clock.now, arriving.cpu_seconds, arriving.memory_bytes, cores)
+        warehouse.submit(statement)
+        self._expect_next()
+
+    def _waiting(self, pool: str) -> int:
+        """Return how many clusters wait for a node of a pool."""
+        return sum(c.waits for w in self.warehouses.values() if w.spec.pool == pool for c in w.clusters.values())
+
+    def _wake_waiting(self, pool: str) -> None:
+        """Tell the clusters that wait that a node is ready; the one that has waited longest looks first."""
+        waiting = [c for w in self.warehouses.values() if w.spec.pool == pool for c in w.clusters.values() if c.waits]
+        for cluster in sorted(waiting, key=lambda c: c.known.requested_at):
+            cluster.wake()

@@ -1,0 +1,101 @@
+"""What a run is measured by: each statement's times, clusters and nodes over time, credits."""
+
+from array import array
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from firn_model.sizes import WarehouseSize, WarehouseType, credits_per_hour, node_count
+
+from firn_simulator.clock import EPOCH
+from firn_simulator.statement import Statement
+
+
+class Steps:
+    """A number that changes at moments: its integral, its peak, and its course."""
+
+    __slots__ = ("_at", "at_seconds", "peak", "total", "value", "values")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.peak = 0
+        self.total = 0.0
+        self._at = EPOCH
+        self.at_seconds = array("d")
+        self.values = array("d")
+
+    def add(self, change: int, now: datetime) -> None:
+        """Change it."""
+        self.total += self.value * (now - self._at).total_seconds()
+        self._at = now
+        self.value += change
+        self.peak = max(self.peak, self.value)
+        seconds = (now - EPOCH).total_seconds()
+        if self.at_seconds and self.at_seconds[-1] == seconds:
+            self.values[-1] = self.value
+        else:
+            self.at_seconds.append(seconds)
+            self.values.append(self.value)
+
+    def until(self, now: datetime) -> float:
+        """Return the integral up to now, in units times seconds."""
+        return self.total + self.value * (now - self._at).total_seconds()
+
+
+class Recorder:
+    """Everything that a run leaves behind. Arrays, so that a million statements take megabytes."""
+
+    def __init__(self) -> None:
+        self.arrived = array("d")
+        self.queued = array("f")
+        self.ran = array("f")
+        self.expired = 0
+        self.submitted = 0
+        self.clusters = Steps()
+        self.idle_nodes = Steps()
+        self.resumes = 0
+        self.starts: Counter[str] = Counter()
+        self.hits = 0
+        self.misses = 0
+        self.ended_at = EPOCH
+        self.busy_core_seconds = 0.0
+        self.paid_core_seconds = 0.0
+        self._paid: dict[tuple[WarehouseSize, WarehouseType], timedelta] = {}
+        self.bills: list[tuple[float, float, float]] = []
+        """From, to (seconds) and credits an hour of each that was paid for."""
+
+    def ended(self, statement: Statement, now: datetime) -> None:
+        """Note a statement that has run to its end."""
+        started = statement.started_at or now
+        self.arrived.append((statement.arrived_at - EPOCH).total_seconds())
+        self.queued.append((started - statement.arrived_at).total_seconds())
+        self.ran.append((now - started).total_seconds())
+
+    def billed(self, size: WarehouseSize, type_: WarehouseType, since: datetime, until: datetime, cores: float) -> None:
+        """Note a cluster that ran from its first ready head to its release."""
+        length = until - since
+        self._paid[size, type_] = self._paid.get((size, type_), timedelta()) + length
+        self.paid_core_seconds += length.total_seconds() * cores * node_count(size, type_)
+        rate = float(credits_per_hour(size, type_))
+        self.bills.append(((since - EPOCH).total_seconds(), (until - EPOCH).total_seconds(), rate))
+
+    @property
+    def open(self) -> int:
+        """How many statements have arrived and not ended."""
+        return self.submitted - self.expired - len(self.arrived)
+
+    def close(self, now: datetime) -> None:
+        """End the run."""
+        self.ended_at = now
+
+    @property
+    def seconds(self) -> float:
+        """How long the run was, in simulated seconds."""
+        return (self.ended_at - EPOCH).total_seconds()
+
+    @property
+    def credits(self) -> Decimal:
+        """Credits used, exact to the microsecond."""
+        micro = timedelta(microseconds=1)
+        total = sum((credits_per_hour(s, t) * (length // micro) for (s, t), length in self._paid.items()), Decimal(0))
+        return total / Decimal(3_600_000_000)
