@@ -73,8 +73,9 @@ class Account:
         self.recorder.submitted += 1
         number = self.recorder.submitted
         warehouse = self.warehouses[arriving.warehouse]
-        cores = min(arriving.cores or warehouse.cores, warehouse.cores)
-        statement = Statement(str(number), number, self.clock.now, arriving.cpu_seconds, arriving.memory_bytes, cores)
+        statement = Statement(
+            str(number), number, self.clock.now, arriving.cpu_seconds, arriving.memory_bytes, arriving.dop
+        )
         warehouse.submit(statement)
         self._expect_next()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from firn_model.clusters import ClusterPhase, ClusterSpec, ClusterStatus
+from firn_model.clusters import ClusterPhase
 from firn_model.sizes import node_count
 from firn_operator.decide import cluster as decisions
 from firn_operator.decide.observed import Cluster, Node
@@ -28,7 +28,7 @@ class Owner(Protocol):
         """Send it statements: its endpoint is written."""
 
     def nodes_joined(self, cluster: "SimulatedCluster") -> None:
-        """Let its statements run on more nodes."""
+        """Let its statements run on the nodes that have joined."""
 
     def holds_nothing(self, cluster: "SimulatedCluster") -> bool:
         """Have it take no more statements; return whether none is left."""
@@ -49,9 +49,10 @@ class Surroundings:
 class SimulatedCluster:
     """A WarehouseCluster, its head's agent and its nodes."""
 
-    def __init__(self, known: Cluster, pool: SimulatedPool, owner: Owner, around: Surroundings, cores: float) -> None:
+    def __init__(self, known: Cluster, pool: SimulatedPool, owner: Owner, around: Surroundings, cores: int) -> None:
         self.known = known
-        self.sharing = Sharing(cores, around.clock.now)
+        self.size = node_count(known.spec.size, known.spec.type)
+        self.sharing = Sharing(cores, self.size, around.clock.now)
         self._pool = pool
         self._owner = owner
         self._clock = around.clock
@@ -151,11 +152,16 @@ class SimulatedCluster:
 
     def _bound(self, node: Node) -> None:
         self._started_at = self._clock.now
-        self._status(phase=ClusterPhase.RUNNING, endpoint="http://head", head=node.name, head_uid=node.uid)
+        self._status(
+            phase=ClusterPhase.RUNNING,
+            endpoint="http://head",
+            head=node.name,
+            head_uid=node.uid,
+            started_at=self._clock.now,
+        )
         self._owner.cluster_serves(self)
-        others = node_count(self.known.spec.size, self.known.spec.type)
-        if others > 1:
-            self._clock.after(self._physics.join, lambda: self._joined(others))
+        if self.size > 1:
+            self._clock.after(self._physics.join, lambda: self._joined(self.size))
 
     def _joined(self, nodes: int) -> None:
         self.sharing.set_nodes(nodes, self._clock.now)
@@ -191,20 +197,3 @@ class SimulatedCluster:
         self.known = known
         self.wake()
         self._owner.cluster_changed(self)
-
-
-def new_cluster(name: str, warehouse: str, spec: ClusterSpec, now: datetime, number: int) -> Cluster:
-    """Return a cluster as it is right after its creation."""
-    return Cluster(
-        name=name,
-        uid=f"{name}/{number}",
-        version=1,
-        generation=1,
-        deleting=False,
-        has_finalizer=True,
-        warehouse_uid=warehouse,
-        created_at=now,
-        requested_at=now,
-        spec=spec,
-        status=ClusterStatus(),
-    )

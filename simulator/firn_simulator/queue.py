@@ -4,13 +4,15 @@ What `firn_services.warehouse_queue` does with an event loop, this does with the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from firn_model.warehouses import WarehouseSpec
 from firn_services.decide import load as load_decisions
 from firn_services.decide import schedule as decisions
+from firn_services.decide.line import Queued
 from firn_services.decide.load import Load, Reported
+from firn_services.decide.need import ANY_DOP, Cluster, Limits, Need
 
 from firn_simulator.clock import Clock, Loop
 from firn_simulator.recorder import Recorder
@@ -23,11 +25,9 @@ from firn_simulator.workload import Physics
 class Serving:
     """A cluster as the services see it."""
 
-    known: decisions.Cluster
+    known: Cluster
     sharing: Sharing
-    takes_statements: bool = True
     alarm: datetime | None = None
-    statements: int = 0
 
 
 class Queue:
@@ -36,6 +36,7 @@ class Queue:
     def __init__(
         self,
         spec: WarehouseSpec,
+        most_dop: int,
         clock: Clock,
         physics: Physics,
         recorder: Recorder,
@@ -47,12 +48,12 @@ class Queue:
         self._recorder = recorder
         self._report = report
         self._emptied = emptied
-        self._limits = decisions.Limits(max_concurrency=spec.max_concurrency_level)
+        self._most_dop = most_dop
+        self._schedule = decisions.Schedule(Limits(max_concurrency=spec.max_concurrency_level))
         self._queued_timeout = decisions.timeout_of(spec.statement_queued_timeout_seconds)
         self._timeout = decisions.timeout_of(spec.statement_timeout_seconds)
-        self._statements: dict[str, Statement] = {}
-        self._queued: dict[str, decisions.Queued] = {}
-        self._running: dict[str, decisions.Running] = {}
+        self._waiting: dict[str, Statement] = {}
+        self._running: dict[str, Statement] = {}
         self._serving: dict[str, Serving] = {}
         self._idle_since: datetime | None = clock.now
         self._reported: Reported | None = None
@@ -63,41 +64,64 @@ class Queue:
 
     def add(self, statement: Statement) -> None:
         """Put a statement into its place."""
-        need = decisions.Need(statement.memory_bytes, statement.cores)
-        self._statements[statement.id] = statement
-        self._queued[statement.id] = decisions.Queued(
-            statement.id, statement.place, statement.arrived_at, need, self._queued_timeout
+        self._waiting[statement.id] = statement
+        dop = min(statement.dop or ANY_DOP, self._most_dop)
+        # What its like took, had the services learnt it: while statements wait the cluster is shared by as many as may.
+        seconds = statement.cpu_seconds * self._schedule.limits.max_concurrency / dop
+        self._schedule.add(
+            Queued(
+                statement.id,
+                statement.place,
+                statement.arrived_at,
+                Need(statement.memory_bytes, statement.dop or ANY_DOP),
+                self._queued_timeout,
+                run_seconds=seconds,
+                run_timeout=self._timeout,
+            )
         )
         self._idle_since = None
         self._look()
 
-    def serve(self, cluster: decisions.Cluster, sharing: Sharing) -> None:
-        """Give statements to a cluster from now on."""
-        self._serving[cluster.name] = Serving(cluster, sharing)
-        self._look()
-
-    def nodes_changed(self, name: str) -> None:
-        """Look anew when the next statement of a cluster ends: its nodes have changed."""
-        if serving := self._serving.get(name):
+    def serve(self, cluster: Cluster, sharing: Sharing) -> None:
+        """Give statements to a cluster, or know it anew: its nodes have changed."""
+        serving = self._serving.get(cluster.name)
+        if serving is None:
+            self._serving[cluster.name] = Serving(cluster, sharing)
+        else:
+            serving.known = replace(cluster, is_open=serving.known.is_open)
             self._set_alarm(serving)
+        self._see()
+        self._look()
 
     def drain(self, name: str) -> bool:
         """Have a cluster take no more statements; return whether it holds nothing."""
         serving = self._serving.get(name)
         if serving is None:
             return True
-        serving.takes_statements = False
-        if serving.statements:
-            return False
-        del self._serving[name]
-        return True
+        serving.known = replace(serving.known, is_open=False)
+        is_empty = not len(serving.sharing)
+        if is_empty:
+            del self._serving[name]
+        self._see()
+        return is_empty
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many statements wait and run."""
-        return len(self._queued), len(self._running)
+        return len(self._waiting), len(self._running)
+
+    def clusters(self) -> list[tuple[str, int, float]]:
+        """Return each cluster's name, statements and concurrency."""
+        return self._schedule.load()
+
+    def queued_seconds(self) -> float:
+        """Return how long one cluster needs for all that waits."""
+        return self._schedule.queued_seconds(self._most_dop)
 
     # Deciding and doing
+
+    def _see(self) -> None:
+        self._schedule.see([s.known for s in self._serving.values()])
 
     def _look(self) -> None:
         wake_at = self._decide()
@@ -106,23 +130,18 @@ class Queue:
 
     def _decide(self) -> datetime | None:
         now = self._clock.now
-        wake_at = None
-        if self._queued or self._running:
-            clusters = tuple(s.known for s in self._serving.values() if s.takes_statements)
-            observed = decisions.Observed(tuple(self._queued.values()), tuple(self._running.values()), clusters)
-            decision = decisions.schedule(observed, self._limits, now)
-            for action in decision.actions:
-                self._do(action, now)
-            wake_at = decision.wake_at
+        decision = self._schedule.decide(now)
+        for action in decision.actions:
+            self._do(action, now)
         self._decide_report()
-        return wake_at
+        return decision.wake_at
 
     def _do(self, action: decisions.Action, now: datetime) -> None:
         match action:
             case decisions.Start():
                 self._start(action, now)
             case decisions.ExpireQueued(id=key):
-                del self._queued[key], self._statements[key]
+                del self._waiting[key]
                 self._recorder.expired += 1
                 self._rest(now)
             case decisions.ExpireRunning(id=key):
@@ -131,18 +150,16 @@ class Queue:
                 self._recorder.expired += 1
                 self._forget(key, serving, now)
                 self._set_alarm(serving)
+                self._loop.wake()
 
     def _start(self, action: decisions.Start, now: datetime) -> None:
-        del self._queued[action.id]
-        statement, serving = self._statements[action.id], self._serving[action.cluster]
+        statement, serving = self._waiting.pop(action.id), self._serving[action.cluster]
         statement.started_at = now
         statement.cluster = action.cluster
-        self._running[action.id] = decisions.Running(action.id, action.cluster, now, action.need, self._timeout)
-        serving.statements += 1
-        cores = action.need.cores
+        self._running[action.id] = statement
+        dop = action.grant.dop
         work = statement.cpu_seconds * self._physics.work_factor
-        least = self._physics.overhead * cores * max(serving.sharing.nodes, 1)
-        serving.sharing.add(action.id, max(work, least), cores, now)
+        serving.sharing.add(action.id, max(work, self._physics.overhead * dop), dop, now)
         self._set_alarm(serving)
 
     def _set_alarm(self, serving: Serving) -> None:
@@ -159,28 +176,29 @@ class Queue:
         serving.alarm = None
         now = self._clock.now
         for key in serving.sharing.ended(now):
-            self._recorder.ended(self._statements[key], now)
+            self._recorder.ended(self._running[key], now)
             self._forget(key, serving, now)
         self._set_alarm(serving)
         self._look()
 
     def _forget(self, key: str, serving: Serving, now: datetime) -> None:
-        del self._statements[key], self._running[key]
-        serving.statements -= 1
+        del self._running[key]
+        self._schedule.end(key)
         self._rest(now)
-        if not serving.takes_statements and not serving.statements:
+        if not serving.known.is_open and not len(serving.sharing):
             del self._serving[serving.known.name]
+            self._see()
             self._emptied(serving.known.name)
 
     def _rest(self, now: datetime) -> None:
-        if not self._queued and not self._running:
+        if not self._waiting and not self._running:
             self._idle_since = now
 
     def _decide_report(self) -> datetime | None:
-        """Report the load when the services' decision says so."""
+        """Report the load when the services' decision says so; return when it may."""
         now = self._clock.now
-        oldest = next(iter(self._queued.values())).queued_at if self._queued else None
-        load = Load(len(self._queued), len(self._running), oldest, self._idle_since)
+        oldest = next(iter(self._waiting.values())).arrived_at if self._waiting else None
+        load = Load(len(self._waiting), len(self._running), oldest, self._idle_since)
         decision = load_decisions.decide(load, self._reported, now)
         if decision.write:
             self._reported = Reported(load, now)

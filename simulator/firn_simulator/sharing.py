@@ -1,8 +1,9 @@
 """How the statements of one cluster share its processors.
 
-A statement has work (CPU seconds) and may use `cores` of each node. While the cores wanted on a node exceed what it
-has, all run slower by the same factor; so one virtual time serves them all, and each ends when it reaches the
-statement's mark. Adding and ending cost O(log n).
+A statement has work (CPU seconds) and a DOP, spread evenly over the nodes of the cluster's size; on fewer nodes, as
+long as others have not joined, it has its part of each that is there, and one processor at least. While more is wanted
+of a node than it has, all run slower by the same factor; so one virtual time serves them all, and each ends when it
+reaches the statement's mark. Adding and ending cost O(log n).
 """
 
 import heapq
@@ -15,22 +16,35 @@ _CLOSE = 1e-9
 
 
 class Sharing:
-    """The processors of one cluster. Times only go forward."""
+    """The processors of one cluster of `size` nodes with `cores` each. Times only go forward."""
 
-    __slots__ = ("_at", "_cores_of", "_heap", "_virtual", "_wanted", "busy_core_seconds", "cores", "nodes")
+    __slots__ = (
+        "_at",
+        "_dops",
+        "_heap",
+        "_shares",
+        "_virtual",
+        "_wanted",
+        "busy_core_seconds",
+        "cores",
+        "nodes",
+        "size",
+    )
 
-    def __init__(self, cores: float, now: datetime) -> None:
+    def __init__(self, cores: int, size: int, now: datetime) -> None:
         self.cores = cores
+        self.size = size
         self.nodes = 1
         self.busy_core_seconds = 0.0
         self._at = now
         self._virtual = 0.0
         self._wanted = 0.0
-        self._cores_of: dict[str, float] = {}
+        self._dops: dict[str, int] = {}
+        self._shares: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
-        return len(self._cores_of)
+        return len(self._shares)
 
     def advance(self, now: datetime) -> None:
         """Let the time until `now` pass."""
@@ -41,12 +55,11 @@ class Sharing:
                 self.busy_core_seconds += seconds * self.nodes * min(self._wanted, self.cores)
             self._at = now
 
-    def add(self, key: str, cpu_seconds: float, cores: float, now: datetime) -> None:
+    def add(self, key: str, cpu_seconds: float, dop: int, now: datetime) -> None:
         """Start a statement."""
         self.advance(now)
-        heapq.heappush(self._heap, (self._virtual + cpu_seconds / cores, key))
-        self._cores_of[key] = cores
-        self._wanted += cores
+        self._dops[key] = dop
+        self._put(key, cpu_seconds)
 
     def stop(self, key: str, now: datetime) -> None:
         """Stop a statement that has not ended."""
@@ -54,24 +67,30 @@ class Sharing:
         self._take(key)
 
     def set_nodes(self, nodes: int, now: datetime) -> None:
-        """Nodes joined or left: from now on all run on so many."""
+        """Run on so many nodes from now on."""
         self.advance(now)
         self.nodes = nodes
+        left = {key: (mark - self._virtual) * self._shares[key] for mark, key in self._heap if key in self._shares}
+        self._heap.clear()
+        self._shares.clear()
+        self._wanted = 0.0
+        for key, work in left.items():
+            self._put(key, work)
 
     def ended(self, now: datetime) -> list[str]:
         """Return what has ended by now, in order, and forget it."""
         self.advance(now)
         done: list[str] = []
-        while self._heap and (self._heap[0][0] <= self._virtual + _CLOSE or self._heap[0][1] not in self._cores_of):
+        while self._heap and (self._heap[0][0] <= self._virtual + _CLOSE or self._heap[0][1] not in self._shares):
             key = heapq.heappop(self._heap)[1]
-            if key in self._cores_of:
+            if key in self._shares:
                 self._take(key)
                 done.append(key)
         return done
 
     def next_end(self) -> datetime | None:
         """Return when the next statement ends if nothing changes; None when nothing runs."""
-        while self._heap and self._heap[0][1] not in self._cores_of:
+        while self._heap and self._heap[0][1] not in self._shares:
             heapq.heappop(self._heap)
         if not self._heap or not self.nodes:
             return None
@@ -83,8 +102,17 @@ class Sharing:
         """Virtual seconds a second: the nodes, times the share of the wanted cores that each node has."""
         return self.nodes * min(1.0, self.cores / self._wanted)
 
+    def _put(self, key: str, work: float) -> None:
+        """Give a statement its share of each node."""
+        dop = self._dops[key]
+        share = min(self.cores, max(dop / self.size, min(dop, 1) / self.nodes))
+        heapq.heappush(self._heap, (self._virtual + work / share, key))
+        self._shares[key] = share
+        self._wanted += share
+
     def _take(self, key: str) -> None:
-        self._wanted -= self._cores_of.pop(key)
-        if not self._cores_of:
+        del self._dops[key]
+        self._wanted -= self._shares.pop(key)
+        if not self._shares:
             self._wanted = 0.0
             self._heap.clear()

@@ -13,6 +13,6 @@ class Statement:
     arrived_at: datetime
     cpu_seconds: float
     memory_bytes: int
-    cores: int
+    dop: int | None
     started_at: datetime | None = None
-    cluster: str | None = None
+    cluster: str = ""

@@ -2,15 +2,17 @@
 
 from datetime import datetime, timedelta
 
-from firn_model.clusters import ClusterSpec
-from firn_model.warehouses import WarehouseLoad, WarehouseSpec, WarehouseStatus
+from firn_model.clusters import ClusterSpec, ClusterStatus
+from firn_model.sizes import node_count
+from firn_model.warehouses import ClusterLoad, ScalingStatus, WarehouseLoad, WarehouseSpec, WarehouseStatus
 from firn_operator.decide import warehouse as decisions
-from firn_operator.decide.observed import ServicesLease, Warehouse
+from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
+from firn_operator.decide.scaling import NoteSpare
 from firn_services.decide.load import Load
-from firn_services.decide.schedule import Cluster as ServedCluster
+from firn_services.decide.need import Cluster as ServedCluster
 
 from firn_simulator.clock import EPOCH, Loop
-from firn_simulator.cluster import SimulatedCluster, Surroundings, new_cluster
+from firn_simulator.cluster import SimulatedCluster, Surroundings
 from firn_simulator.pool import SimulatedPool
 from firn_simulator.queue import Queue
 from firn_simulator.statement import Statement
@@ -37,7 +39,10 @@ class SimulatedWarehouse:
         self._load: WarehouseLoad | None = None
         self._status = WarehouseStatus(suspended_at=EPOCH)
         self._made = 0
-        self._queue = Queue(spec, around.clock, around.physics, around.recorder, self._report, self._emptied)
+        self._nodes = node_count(spec.size, spec.type)
+        self._queue = Queue(
+            spec, cores * self._nodes, around.clock, around.physics, around.recorder, self._report, self._emptied
+        )
         self._loop = Loop(around.clock, self._reconcile)
 
     def submit(self, statement: Statement) -> None:
@@ -57,11 +62,17 @@ class SimulatedWarehouse:
     # What the services write
 
     def _report(self, load: Load) -> None:
+        clusters = tuple(
+            ClusterLoad.model_construct(name=name, running=running, concurrency=concurrency)
+            for name, running, concurrency in self._queue.clusters()
+        )
         self._load = WarehouseLoad.model_construct(
             running=load.running,
             queued=load.queued,
             queued_since=load.queued_since,
             idle_since=load.idle_since,
+            queued_seconds=self._queue.queued_seconds(),
+            clusters=clusters,
             observed_at=self._clock.now,
             reporter=REPORTER,
         )
@@ -76,30 +87,57 @@ class SimulatedWarehouse:
     def _reconcile(self) -> datetime | None:
         now = self._clock.now
         known = tuple(c.known for c in self.clusters.values())
-        decision = decisions.decide(decisions.Observed(self._warehouse(), known, ALIVE), now)
+        observed = decisions.Observed(self._warehouse(), known, ALIVE)
+        decision = decisions.decide(observed, now)
         for action in decision.actions:
-            if isinstance(action, decisions.StartCluster):
-                self._start(action, now)
-            else:
-                self._drain(action, now)
-        return None if decision.actions else decision.wake_at
+            match action:
+                case decisions.StartCluster():
+                    self._start(action, observed.running_since or now, now)
+                case decisions.DrainCluster():
+                    self._drain(action, now)
+                case NoteSpare(since, clusters):
+                    self._remember(spares_since=since, spares_of=clusters)
+                case decisions.ResizeCluster():
+                    raise AssertionError("no spec changes here")
+        return now if decision.actions else decision.wake_at
+
+    def _remember(self, **changes: object) -> None:
+        """Keep what the scaling policy remembers, in the status."""
+        scaling = (self._status.scaling or ScalingStatus()).model_copy(update=changes)
+        self._status = self._status.model_copy(update={"scaling": scaling})
 
     def _warehouse(self) -> Warehouse:
         status = self._status.model_copy(update={"load": self._load})
         return Warehouse(self.name, self.name, 1, 1, False, EPOCH, self.spec, status)
 
-    def _start(self, action: decisions.StartCluster, now: datetime) -> None:
+    def _start(self, action: decisions.StartCluster, resumed_at: datetime, now: datetime) -> None:
         name = f"{self.name}-{action.index}"
         spec = ClusterSpec.model_construct(
             warehouse=self.name, index=action.index, size=self.spec.size, type=self.spec.type, pool=self.spec.pool
         )
         recorder = self._around.recorder
         recorder.starts[action.reason.value] += 1
-        if not any(not c.known.is_leaving for c in self.clusters.values()):
+        if all(c.known.is_leaving for c in self.clusters.values()):
             recorder.resumes += 1
             self._status = self._status.model_copy(update={"resumed_at": now})
+        if action.automatic:
+            self._remember(last_start_at=now)
         self._made += 1
-        known = new_cluster(name, self.name, spec, now, self._made)
+        known = Cluster(
+            name=name,
+            uid=f"{name}/{self._made}",
+            version=1,
+            generation=1,
+            deleting=False,
+            has_finalizer=True,
+            warehouse_uid=self.name,
+            created_at=now,
+            requested_at=now,
+            spec=spec,
+            status=ClusterStatus(),
+            resumed_at=resumed_at,
+            automatic=action.automatic,
+        )
         cluster = SimulatedCluster(known, self._pool, self, self._around, self.cores)
         self.clusters[name] = cluster
         self._clock.after(self._around.physics.create, cluster.wake)
@@ -120,14 +158,17 @@ class SimulatedWarehouse:
         self._clock.after(self._watch, lambda: self._serve(cluster))
 
     def _serve(self, cluster: SimulatedCluster) -> None:
-        if not cluster.known.is_leaving:
-            index = cluster.known.spec.index
-            served = ServedCluster(cluster.known.name, index, self.cores, self._memory_bytes)
+        known = cluster.known
+        if not known.is_leaving:
+            memory_bytes = self._memory_bytes * cluster.sharing.nodes
+            served = ServedCluster(
+                known.name, known.spec.index, cluster.size, self.cores, memory_bytes, epoch=known.uid
+            )
             self._queue.serve(served, cluster.sharing)
 
     def nodes_joined(self, cluster: SimulatedCluster) -> None:
-        """Let its statements go faster."""
-        self._queue.nodes_changed(cluster.known.name)
+        """Let the services know of its nodes, and its statements go faster."""
+        self._serve(cluster)
 
     def holds_nothing(self, cluster: SimulatedCluster) -> bool:
         """Have it take no more statements; return whether none is left."""

@@ -131,8 +131,8 @@ class Arrival(Part):
 
     at: Seconds = Field(ge=0, description="When it arrives, in seconds from the start.")
     cpu_seconds: Seconds = Field(ge=0, description="Its work.")
-    memory: Bytes = Field(default=0, ge=0, description="What it needs of each node.")
-    cores: int | None = Field(default=None, ge=1, description="Cores of each node it can use; by default all.")
+    memory: Bytes = Field(default=0, ge=0, description="What it needs, of all its nodes together.")
+    dop: int | None = Field(default=None, ge=1, description="Processes that it can use; by default all.")
     warehouse: str | None = Field(default=None, description="By default the stream's first.")
     count: int = Field(default=1, ge=1, le=1_000_000, description="So many at once.")
 
@@ -156,8 +156,8 @@ class PoissonStream(Stream):
     kind: Literal["poisson"]
     per_hour: float = Field(gt=0, description="Statements an hour, of each warehouse.")
     cpu_seconds: Seconds = Field(gt=0, description="Mean work.")
-    memory: Bytes = Field(default=0, ge=0)
-    cores: int | None = Field(default=None, ge=1)
+    memory: Bytes = Field(default=0, ge=0, description="What each needs.")
+    dop: int | None = Field(default=None, ge=1, description="Processes that each can use; by default all.")
 
 
 class CabStream(Stream):

@@ -50,6 +50,16 @@ def test_statements_that_wait_too_long_end() -> None:
     assert (summary.statements, summary.expired) == (8, 8)
 
 
+def test_statements_that_run_too_long_end_and_the_next_have_their_turn() -> None:
+    summary = run({"statementTimeoutSeconds": 4}, at(0, 8, count=16), duration=60)
+    assert (summary.statements, summary.expired) == (0, 16)
+
+
+def test_small_statements_count_as_fractions() -> None:
+    summary = run({"size": "M"}, at(0, 8, count=8 * 32, dop=1), duration=60)  # MAX_CONCURRENCY times MAX_DOP
+    assert summary.queued.longest < 0.15
+
+
 def test_the_same_seed_gives_the_same_and_another_another() -> None:
     stream = {"kind": "poisson", "perHour": 600, "cpuSeconds": 5}
     one, again, other = (run({}, stream, seed=seed).as_json() for seed in (1, 1, 2))

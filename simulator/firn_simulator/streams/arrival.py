@@ -13,7 +13,7 @@ class Arriving(NamedTuple):
     warehouse: str
     cpu_seconds: float
     memory_bytes: int = 0
-    cores: int | None = None
+    dop: int | None = None
 
 
 def merged(streams: list[Iterator[Arriving]]) -> Iterator[Arriving]:

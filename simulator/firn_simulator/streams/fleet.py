@@ -65,7 +65,7 @@ def _one(warehouse: str, rate: float, depth: float, peak: float, duration: float
             return
         if random.random() * (1.0 + depth) <= _shape(at, depth, peak):
             low, high = random.choices(bounds, cum_weights=shares)[0]
-            yield Arriving(at, warehouse, _latency(low, high, random), cores=1 if high <= 1.0 else None)
+            yield Arriving(at, warehouse, _latency(low, high, random), dop=1 if high <= 1.0 else None)
 
 
 def _latency(low: float, high: float, random: Random) -> float:
