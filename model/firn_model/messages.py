@@ -256,6 +256,7 @@ class Statistics(Message):
     tasks_stolen: int = Field(default=0, ge=0)
     tasks_retried: int = Field(default=0, ge=0)
     burst_tasks: int = Field(default=0, ge=0, description="Tasks that ran on burst nodes.")
+    memory_peak_bytes: int = Field(default=0, ge=0, description="Most that it held, on all nodes; 0: not measured.")
     cpu_seconds: float = Field(default=0, ge=0)
     plan_seconds: float = Field(default=0, ge=0)
     execute_seconds: float = Field(default=0, ge=0)

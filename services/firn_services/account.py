@@ -1,5 +1,6 @@
 """The account's warehouses: one queue for each, fed by the watches."""
 
+import asyncio
 import difflib
 from collections.abc import Callable
 from datetime import datetime
@@ -83,6 +84,10 @@ class Account:
             return
         self._warehouse_of_cluster[name] = cluster.spec.warehouse
         self.queue(cluster.spec.warehouse).see_cluster(name, cluster)
+
+    async def clear_heads(self) -> None:
+        """Stop what heads still hold of an earlier process, before anything is dispatched to them."""
+        await asyncio.gather(*(queue.clear_heads() for queue in list(self._queues.values())))
 
     def observe_metrics(self) -> None:
         """Set the gauges."""

@@ -11,7 +11,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model import signing
 from firn_model.frames import Frame, FrameReader
-from firn_model.messages import Cancel, Dispatch, ObjectStoreAccess, Refusal, RefusalReason
+from firn_model.messages import Cancel, Dispatch, ObjectStoreAccess, Refusal, RefusalReason, Report, ReportReply
 from pydantic import ValidationError
 
 from firn_services.sql.compile import Query
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 MESSAGE_LIFETIME = timedelta(seconds=60)
 CONNECT_SECONDS = 3.0
 CANCEL_SECONDS = 3.0
+REPORT_SECONDS = 1.0
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 3), (socket.TCP_KEEPCNT, 3))
 
 
@@ -143,6 +144,23 @@ class Dispatcher:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("cancel not delivered", statement=statement_id, error=str(error))
+
+    async def held(self, head: Head) -> tuple[str, ...]:
+        """Return the statements that a head holds; none when it does not answer soon."""
+        message = Report(pod_uid=head.pod_uid, epoch=head.epoch, expires_at=datetime.now(UTC) + MESSAGE_LIFETIME)
+        body = message.model_dump_json().encode()
+        timeout = aiohttp.ClientTimeout(total=REPORT_SECONDS)
+        try:
+            async with self._http.post(
+                f"{head.endpoint}/report", data=body, headers=self._headers("/report", body), timeout=timeout
+            ) as answer:
+                if answer.status != 200:
+                    return ()
+                reply = ReportReply.model_validate_json(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
+            log.info("head does not say what it holds", head=head.pod_uid, error=str(error))
+            return ()
+        return tuple(statement.statement_id for statement in reply.statements)
 
     def _headers(self, path: str, body: bytes) -> dict[str, str]:
         return {"Content-Type": "application/json", signing.HEADER: signing.sign(self._key, path, body)}

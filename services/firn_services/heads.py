@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from firn_model.messages import RefusalReason
-from firn_model.sizes import WarehouseType
+from firn_model.sizes import WarehouseType, node_count
+from firn_model.warehouses import WarehouseSpec
 
 from firn_services.attempt import Lost
 from firn_services.decide.need import Cluster
@@ -90,3 +91,12 @@ def as_scheduled(cluster: ObservedCluster, capacity: NodeCapacity, *, is_open: b
         is_open=is_open,
         epoch=cluster.epoch,
     )
+
+
+def whole_cluster(spec: WarehouseSpec | None, capacity: NodeCapacity) -> tuple[int, int]:
+    """Return the processes and the memory of a complete cluster of a warehouse; one node when it is unknown."""
+    if spec is None:
+        return capacity.cores, capacity.memory_bytes
+    nodes = node_count(spec.size, spec.type)
+    high = spec.type is WarehouseType.SNOWPARK_OPTIMIZED
+    return nodes * capacity.cores, nodes * (capacity.high_memory_bytes if high else capacity.memory_bytes)

@@ -7,6 +7,7 @@ from datetime import datetime
 from firn_services.attempt import Runner
 from firn_services.decide.need import Grant
 from firn_services.dispatcher import Dispatcher, Head
+from firn_services.experience import Experience
 from firn_services.store.statements import StatementStore
 from firn_services.ticket import Ticket
 
@@ -29,6 +30,7 @@ class Parts:
     dispatcher: Dispatcher
     capacity: NodeCapacity
     max_attempts: int
+    experience: Experience
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from firn_services.catalog.names import SchemaName
 from firn_services.config import Settings
 from firn_services.dispatcher import Dispatcher
 from firn_services.errors import ServicesError
+from firn_services.experience import Experience
 from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
 from firn_services.kube.lease import ServicesLease
 from firn_services.kube.warehouses import WarehouseWriter
@@ -27,9 +28,10 @@ from firn_services.objects import ObjectStore
 from firn_services.parts import NodeCapacity, Parts
 from firn_services.sql.compile import Compiler
 from firn_services.sql.resolve import Defaults
-from firn_services.statements import Limits, Statements
+from firn_services.statements import Statements
 from firn_services.store.database import open_database
 from firn_services.store.logins import LoginStore
+from firn_services.store.needs import NeedStore
 from firn_services.store.statements import StatementStore
 from firn_services.store.writer import Writer
 from firn_services.warehouse_admin import WarehouseAdmin
@@ -53,6 +55,7 @@ class Services:
     admin: WarehouseAdmin
     statements: Statements
     compiler: Compiler
+    experience: Experience
     dispatcher: Dispatcher
     lease: ServicesLease
     warehouses: Follower
@@ -75,14 +78,15 @@ class Services:
             settings.node_statement_bytes,
             settings.node_memory_bytes * settings.high_memory_factor - settings.node_overhead_bytes,
         )
-        parts = Parts(store, Runner(dispatcher, objects, keep_for), dispatcher, capacity, settings.max_attempts)
+        experience = Experience(NeedStore(engine, writer))
+        runner = Runner(dispatcher, objects, keep_for)
+        parts = Parts(store, runner, dispatcher, capacity, settings.max_attempts, experience)
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer)
         admin = WarehouseAdmin(account, warehouse_writer)
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         answerer = Answerer(catalog, account, admin)
-        limits = Limits(keep_for, settings.node_statement_bytes)
         return cls(
             settings=settings,
             api=api,
@@ -92,8 +96,9 @@ class Services:
             objects=objects,
             account=account,
             admin=admin,
-            statements=Statements(store, objects, compiler, account, answerer, limits),
+            statements=Statements(store, objects, compiler, account, answerer, experience, keep_for),
             compiler=compiler,
+            experience=experience,
             dispatcher=dispatcher,
             lease=ServicesLease(api, identity, settings.lease_seconds),
             warehouses=Follower(api, WAREHOUSES, account.see_warehouse),
@@ -107,7 +112,8 @@ class Services:
         try:
             await self.logins.open(self.settings.admin_user, self.settings.admin_password.get_secret_value())
             self._missing.discard("store")
-            for work in (self.lease.run(), self.warehouses.run(), self.clusters.run(), self._open(), self._expire()):
+            watches = (self.warehouses.run(), self.clusters.run())
+            for work in (self.lease.run(), *watches, self._open(), self._expire(), self.experience.run()):
                 self._spawn(work)
             yield
         finally:
@@ -124,9 +130,11 @@ class Services:
             except (OSError, ServicesError) as error:
                 log.warning("object store not ready", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.to_thread(self.experience.load)
         await asyncio.to_thread(self.compiler.compile, "SELECT 1", self.compiler.defaults(None, None))
         await self.warehouses.synced.wait()
         await self.clusters.synced.wait()
+        await self.account.clear_heads()
         await self.statements.recover()
         self._missing.discard("recovery")
         log.info("services ready")
@@ -142,6 +150,7 @@ class Services:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.account.close()
         self.statements.close()
+        await self.experience.save()
         await self.dispatcher.close()
         await self.api.close()
         await asyncio.to_thread(self.writer.close)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ from firn_model.statements import StatementError, StatementState
 from firn_services import metrics
 from firn_services.account import Account
 from firn_services.answer import Answerer
-from firn_services.decide.need import ANY_DOP, Need
 from firn_services.errors import (
     ConflictError,
     NotFoundError,
@@ -22,11 +20,14 @@ from firn_services.errors import (
     StatementFailedError,
     UnavailableError,
 )
+from firn_services.experience import Experience
 from firn_services.objects import ObjectStore, translated
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.results import inline_result, page
 from firn_services.sql.commands import Command
 from firn_services.sql.compile import Compiled, Compiler, Explain, Query
+from firn_services.sql.fingerprint import fingerprint
+from firn_services.sql.resolve import Defaults
 from firn_services.store.statements import DuplicateRequestError, StatementStore
 from firn_services.ticket import Ticket
 
@@ -40,14 +41,6 @@ _AS_STATEMENT_ERROR = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of statements."""
-
-    keep_results_for: timedelta
-    memory_bytes: int
-
-
 class Statements:
     """Every statement of the account."""
 
@@ -58,14 +51,16 @@ class Statements:
         compiler: Compiler,
         account: Account,
         answerer: Answerer,
-        limits: Limits,
+        experience: Experience,
+        keep_results_for: timedelta,
     ) -> None:
         self._store = store
         self._objects = objects
         self._compiler = compiler
         self._account = account
         self._answerer = answerer
-        self._limits = limits
+        self._experience = experience
+        self._keep_results_for = keep_results_for
         self._tickets: dict[str, Ticket] = {}
         self._submitting: dict[tuple[str, str], asyncio.Lock] = {}
         self._recovered = asyncio.Event()
@@ -94,7 +89,7 @@ class Statements:
 
     async def _take_up(self, record: StatementRecord) -> None:
         compiled = await asyncio.to_thread(
-            self._compiler.compile, record.sql, self._compiler.defaults(record.database, record.schema)
+            self._compile_whole, record.sql, self._compiler.defaults(record.database, record.schema)
         )
         if not isinstance(compiled, Query) or record.warehouse_resource is None:
             raise StatementFailedError(StatementError.INTERNAL, "the services stopped while they ran it; run it again")
@@ -171,8 +166,15 @@ class Statements:
         started = time.perf_counter()
         compiled = self._compiler.cached(record.sql, defaults)
         if compiled is None:
-            compiled = await asyncio.to_thread(self._compiler.compile, record.sql, defaults)
+            compiled = await asyncio.to_thread(self._compile_whole, record.sql, defaults)
         metrics.COMPILE_SECONDS.observe(time.perf_counter() - started)
+        return compiled
+
+    def _compile_whole(self, sql: str, defaults: Defaults) -> Compiled:
+        """Compile, and take a query's fingerprint, which is remembered. Blocks."""
+        compiled = self._compiler.compile(sql, defaults)
+        if isinstance(compiled, Query):
+            fingerprint(compiled.sql)
         return compiled
 
     def _for_warehouse(self, record: StatementRecord, name: str | None) -> StatementRecord:
@@ -190,7 +192,7 @@ class Statements:
         started = datetime.now(UTC)
         table = await self._answerer.answer(command)
         now = datetime.now(UTC)
-        result = inline_result(record.id, table, now + self._limits.keep_results_for)
+        result = inline_result(record.id, table, now + self._keep_results_for)
         await self._accept_durably(record.answered(started, now), result)
         return record.id
 
@@ -208,8 +210,8 @@ class Statements:
             raise ConflictError(f"request id {record.request_id} is in use") from error
 
     def _enqueue(self, record: StatementRecord, query: Query) -> None:
-        need = Need(memory_bytes=min(query.scan_bytes, self._limits.memory_bytes // 8), dop=ANY_DOP)
-        ticket = Ticket(record, query, need, self._forget)
+        shape = fingerprint(query.sql)
+        ticket = Ticket(record, query, shape, self._experience.estimate(shape, query.scan_bytes), self._forget)
         self._tickets[record.id] = ticket
         self._account.queue(record.warehouse_resource or "").add(ticket)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from firn_model.api import ErrorDetail
 
-from firn_services.decide.need import Need
+from firn_services.decide.needs import Estimate
 from firn_services.errors import StatementFailedError
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.sql.compile import Query
@@ -18,10 +18,13 @@ READS = 64
 class Ticket:
     """One unfinished statement: its record, what it compiled to, and the event of its end."""
 
-    def __init__(self, record: StatementRecord, query: Query, need: Need, on_end: Callable[[str], None]) -> None:
+    def __init__(
+        self, record: StatementRecord, query: Query, shape: str, estimate: Estimate, on_end: Callable[[str], None]
+    ) -> None:
         self.record = record
         self.query = query
-        self.need = need
+        self.estimate = estimate
+        self.shape = shape
         self.reads = _sample([file.uri for table in query.tables for file in table.files])
         self.losses = 0
         self._on_end = on_end

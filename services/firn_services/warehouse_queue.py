@@ -16,12 +16,13 @@ from firn_services import metrics
 from firn_services.attempt import Failed, Lost, Outcome, Succeeded
 from firn_services.decide.admission import refusal
 from firn_services.decide.line import Queued
-from firn_services.decide.load import Load
+from firn_services.decide.load import ClusterShare, Load
 from firn_services.decide.need import Limits
+from firn_services.decide.needs import need
 from firn_services.decide.schedule import Action, ExpireQueued, ExpireRunning, Schedule, Start, timeout_of
-from firn_services.dispatcher import Attempt
+from firn_services.dispatcher import Attempt, Head
 from firn_services.errors import StatementFailedError
-from firn_services.heads import Heads, as_scheduled, head_of
+from firn_services.heads import Heads, as_scheduled, head_of, whole_cluster
 from firn_services.observed import ObservedCluster, ObservedWarehouse
 from firn_services.parts import Parts, Run
 from firn_services.reporter import LoadReporter
@@ -98,6 +99,16 @@ class WarehouseQueue:
                     run.task.cancel()
             return True
         return False
+
+    async def clear_heads(self) -> None:
+        """Stop what the heads hold that does not run here: what an earlier process left."""
+
+        async def clear(head: Head) -> None:
+            for statement_id in await self._parts.dispatcher.held(head):
+                if statement_id not in self._running:
+                    await self._parts.dispatcher.cancel(head, statement_id)
+
+        await asyncio.gather(*(clear(head_of(c)) for c in self._heads if c.takes_statements))
 
     async def close(self) -> None:
         """Stop everything; what runs or waits stays in the store and goes on at the next start."""
@@ -208,6 +219,7 @@ class WarehouseQueue:
         if isinstance(outcome, Succeeded):
             ticket.step("finished", now)
             ticket.record = ticket.record.succeeded(outcome.statistics, now)
+            self._parts.experience.learn(ticket.shape, outcome.statistics, (now - run.started_at).total_seconds())
             ticket.result = outcome.result
         elif ticket.stop_with is not None:
             ticket.record = ticket.record.failed(ticket.stop_with, now)
@@ -269,13 +281,15 @@ class WarehouseQueue:
     def _queued(self, ticket: Ticket) -> Queued:
         record, spec = ticket.record, self.warehouse.spec if self.warehouse else None
         bound = timeout_of(record.queued_timeout_seconds, spec.statement_queued_timeout_seconds if spec else 0)
+        most_dop, memory_bytes = whole_cluster(spec, self._parts.capacity)
         return Queued(
             record.id,
             record.place,
             record.submitted_at,
-            ticket.need,
+            need(ticket.estimate, most_dop, memory_bytes // (spec.max_concurrency_level if spec else 1)),
             bound,
             reads=ticket.reads,
+            run_seconds=ticket.estimate.run_seconds,
             run_timeout=self._timeout(ticket),
         )
 
@@ -314,10 +328,13 @@ class WarehouseQueue:
     def _report(self, now: datetime) -> None:
         if self.warehouse is None:
             return
-        oldest = min((t.record.submitted_at for t in self._waiting.values()), default=None)
+        oldest = self._schedule.queued_since
         busy = bool(self._waiting or self._running)
         idle_since = None if busy else (self._idle_since or now)
-        self.reporter.update(Load(len(self._waiting), len(self._running), oldest, idle_since))
+        most_dop, _ = whole_cluster(self.warehouse.spec, self._parts.capacity)
+        clusters = tuple(ClusterShare(*share) for share in self._schedule.load())
+        seconds = self._schedule.queued_seconds(most_dop)
+        self.reporter.update(Load(len(self._waiting), len(self._running), oldest, idle_since, seconds, clusters))
 
     def _edge_written(self, load: Load, at: datetime) -> None:
         if load.queued:

@@ -8,7 +8,17 @@ import pyarrow as pa
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from firn_model import frames, signing
-from firn_model.messages import Cancel, Dispatch, Finish, Refusal, RefusalReason, Statistics
+from firn_model.messages import (
+    Cancel,
+    Dispatch,
+    Finish,
+    HeldStatement,
+    Refusal,
+    RefusalReason,
+    Report,
+    ReportReply,
+    Statistics,
+)
 
 Answer = Callable[["FakeHead", Dispatch, web.StreamResponse], Awaitable[None]]
 
@@ -57,10 +67,12 @@ class FakeHead:
         self.refuse: RefusalReason | None = None
         self.dispatched: list[Dispatch] = []
         self.cancelled: list[str] = []
+        self.held: list[str] = []
         self.arrived = asyncio.Condition()
         self._key = signing.load_public_text(public_key)
         app = web.Application()
         app.add_routes([web.post("/statements", self._statements), web.post("/cancel", self._cancel)])
+        app.add_routes([web.post("/report", self._report)])
         self._server = TestServer(app)
 
     async def __aenter__(self) -> "FakeHead":
@@ -111,3 +123,8 @@ class FakeHead:
             self.cancelled.append(cancel.statement_id)
             self.arrived.notify_all()
         return web.json_response({"held": True})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        Report.model_validate_json(await self._checked(request))
+        held = tuple(HeldStatement(statement_id=name, attempt=1) for name in self.held)
+        return web.Response(body=ReportReply(statements=held).model_dump_json())

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from firn_services.decide.admission import Facts, refusal
-from firn_services.decide.load import Decision, Load, Reported, decide
+from firn_services.decide.load import Burst, Decision, Load, Reported, decide
 
 T0 = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 IDLE = Load(idle_since=T0)
 QUEUED = Load(queued=1, queued_since=T0)
 RUNNING = Load(running=1)
+BURSTING = Load(running=1, burst=(Burst("w-1", 4, T0),))
 
 
 def after(seconds: float) -> datetime:
@@ -25,6 +26,8 @@ def after(seconds: float) -> datetime:
         pytest.param(RUNNING, QUEUED, 0.01, Decision(write=True), id="queued while others run, at once"),
         pytest.param(RUNNING, IDLE, 0.01, Decision(write=True), id="all done at once"),
         pytest.param(QUEUED, RUNNING, 0.01, Decision(wake_at=after(1)), id="other changes once a second"),
+        pytest.param(RUNNING, BURSTING, 0.01, Decision(write=True), id="burst nodes are wanted, at once"),
+        pytest.param(BURSTING, RUNNING, 0.01, Decision(write=True), id="and no more"),
         pytest.param(QUEUED, RUNNING, 1, Decision(write=True), id="after a second"),
         pytest.param(IDLE, RUNNING, 0.5, Decision(wake_at=after(1)), id="a start without a queue is no edge"),
         pytest.param(IDLE, Load(idle_since=after(0.5)), 0.5, Decision(wake_at=after(1)), id="idle again is no edge"),

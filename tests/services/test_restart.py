@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_services.config import Settings
+from firn_services.sql.fingerprint import fingerprint
 
 from tests.services.account import TestAccount
 from tests.services.fake_head import never, one_row
@@ -37,6 +38,31 @@ async def test_what_ran_or_waited_goes_on_in_its_place(settings: Settings, signi
             reply = await after.call("GET", f"/statements/{statement['id']}?wait_seconds=20")
             assert reply["state"] == "succeeded", reply
         assert reply["attempts"] == 1
+
+
+async def test_what_a_head_still_holds_of_an_earlier_process_is_stopped_first(
+    settings: Settings, signing_key: Key
+) -> None:
+    async with TestAccount(settings, signing_key[0]) as before:
+        await before.warehouse()
+        head = await before.head()
+        await before.cluster(head)
+        await before.submit("SELECT 1")
+        head.held = ["stale"]
+        async with TestAccount(settings, signing_key[0], before.kube) as after:
+            assert head.cancelled == ["stale"]
+            assert (await after.submit("SELECT 1"))["state"] == "succeeded"
+
+
+async def test_what_was_learnt_of_a_shape_outlives_the_process(settings: Settings, signing_key: Key) -> None:
+    async with TestAccount(settings, signing_key[0]) as before:
+        await before.warehouse()
+        await before.cluster(await before.head())
+        await before.submit("SELECT 1")
+        learnt = before.services.experience.estimate(fingerprint('SELECT 7 AS "1"'), 1 << 30)
+    assert learnt.run_seconds > 0
+    async with TestAccount(settings, signing_key[0]) as after:
+        assert after.services.experience.estimate(fingerprint('SELECT 8 AS "1"'), 1 << 30) == learnt
 
 
 async def test_results_and_logins_outlive_the_process(settings: Settings, signing_key: Key) -> None:

@@ -10,13 +10,37 @@ INTERVAL = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterShare:
+    """How busy one cluster is: its statements, and the same with small ones as fractions."""
+
+    name: str
+    running: int
+    concurrency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Burst nodes that one cluster's statements want, and until when unless they want them again."""
+
+    cluster: str
+    nodes: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a warehouse is. `idle_since` is set exactly when nothing is queued and nothing runs."""
+    """How busy a warehouse is. `idle_since` is set exactly when nothing is queued and nothing runs.
+
+    `queued_seconds`: what one cluster needs for all that waits, as far as is known.
+    """
 
     queued: int = 0
     running: int = 0
     queued_since: datetime | None = None
     idle_since: datetime | None = None
+    queued_seconds: float = 0.0
+    clusters: tuple[ClusterShare, ...] = ()
+    burst: tuple[Burst, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +60,13 @@ class Decision:
 
 
 def is_edge(before: Load, after: Load) -> bool:
-    """Return whether the operator must hear of it at once: something waits where nothing did, or all is done."""
+    """Return whether the operator must hear of it at once.
+
+    Something waits where nothing did, all is done, or other burst nodes are wanted.
+    """
     first_queued = before.queued == 0 and after.queued > 0
     all_done = before.queued + before.running > 0 and after.queued + after.running == 0
-    return first_queued or all_done
+    return first_queued or all_done or before.burst != after.burst
 
 
 def decide(load: Load, last: Reported | None, now: datetime) -> Decision:

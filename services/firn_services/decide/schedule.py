@@ -163,6 +163,11 @@ class Schedule:
         """Return how many statements run."""
         return len(self._running)
 
+    @property
+    def queued_since(self) -> datetime | None:
+        """Return when the oldest statement that waits arrived."""
+        return min((front.queued_at for _, _, front in self._line.fronts()), default=None)
+
     def load(self) -> list[tuple[str, int, float]]:
         """Return each cluster's name, statements and concurrency (small statements as fractions)."""
         return [(name, room.running, room.concurrency) for name, room in self._rooms.items()]

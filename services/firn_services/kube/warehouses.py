@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from firn_model import names
-from firn_model.warehouses import WarehouseLoad
+from firn_model.warehouses import BurstRequest, ClusterLoad, WarehouseLoad
 
 from firn_services.decide.load import Load
 from firn_services.errors import ConflictError, MalformedError, NotFoundError, ServicesError, UnavailableError
@@ -38,6 +38,11 @@ class WarehouseWriter:
             queued=load.queued,
             queued_since=load.queued_since,
             idle_since=load.idle_since,
+            queued_seconds=round(load.queued_seconds, 3),
+            clusters=tuple(
+                ClusterLoad(name=c.name, running=c.running, concurrency=round(c.concurrency, 3)) for c in load.clusters
+            ),
+            burst=tuple(BurstRequest(cluster=b.cluster, nodes=b.nodes, expires_at=b.expires_at) for b in load.burst),
             observed_at=now,
             reporter=self._reporter,
         )

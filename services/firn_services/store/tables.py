@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -91,4 +92,64 @@ tokens = Table(
     Column("token_hash", String(64), primary_key=True),
     Column("user_name", String(255), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+)
+
+needs = Table(
+    "statement_needs",
+    metadata,
+    Column("fingerprint", String(32), primary_key=True),
+    Column("samples", Integer, nullable=False),
+    Column("memory_bytes", Float, nullable=False),
+    Column("memory_spread", Float, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("run_seconds", Float, nullable=False),
+    Column("scanned_bytes", Float, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("statement_needs_age", "updated_at"),
+)
+
+meter_intervals = Table(
+    "meter_intervals",
+    metadata,
+    Column("cluster_uid", String(64), primary_key=True),
+    Column("interval_id", String(63), primary_key=True),
+    Column("cluster", String(253), nullable=False),
+    Column("warehouse", String(255), nullable=False),
+    Column("warehouse_resource", String(253), nullable=False),
+    Column("size", String(8), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("burst_nodes", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=False),
+    Index("meter_intervals_end", "ended_at"),
+)
+
+load_history = Table(
+    "load_history",
+    metadata,
+    Column("warehouse_resource", String(253), primary_key=True),
+    Column("grain_seconds", Integer, primary_key=True),
+    Column("started_at", UtcDateTime, primary_key=True),
+    Column("warehouse", String(255), nullable=False),
+    Column("running_seconds", Float, nullable=False),
+    Column("queued_load_seconds", Float, nullable=False),
+    Column("queued_provisioning_seconds", Float, nullable=False),
+    Column("blocked_seconds", Float, nullable=False),
+    Index("load_history_age", "grain_seconds", "started_at"),
+)
+
+warehouse_events = Table(
+    "warehouse_events",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("warehouse_resource", String(253), nullable=False),
+    Column("warehouse", String(255), nullable=False),
+    Column("cluster_number", Integer),
+    Column("event", String(64), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("size", String(8), nullable=False),
+    Column("cluster_count", Integer, nullable=False),
+    Index("warehouse_events_time", "at"),
 )
