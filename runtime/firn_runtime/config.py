@@ -14,6 +14,8 @@ OVERHEAD_BYTES = 640 * MEBIBYTE
 """Memory of the agent, Ray's processes and an idle engine, measured; the engine's pool never takes it."""
 POOL_SHARE = 0.8
 """Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
+CACHE_SHARE = 0.5
+"""Share of the local disk that the cache of persistent files may take."""
 SMALLEST_POOL_BYTES = 128 * MEBIBYTE
 
 
@@ -32,6 +34,7 @@ class NodeSettings(BaseSettings):
     memory_bytes: int = Field(default=2048 * MEBIBYTE, ge=256 * MEBIBYTE)
     shared_memory_bytes: int = Field(default=128 * MEBIBYTE, ge=80 * MEBIBYTE)
     local_dir: Path = Path("/var/lib/firn")
+    local_storage_bytes: int = Field(default=4096 * MEBIBYTE, ge=0, description="What may be on local disk at most.")
 
     @cached_property
     def pool_bytes(self) -> int:
@@ -53,6 +56,16 @@ class NodeSettings(BaseSettings):
     def spill_dir(self) -> Path:
         """Folder of the engine's spill files."""
         return self.local_dir / "spill"
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """Folder of the persistent files that are cached."""
+        return self.local_dir / "cache"
+
+    @cached_property
+    def disk_cache_bytes(self) -> int:
+        """Bytes that the cache of persistent files may take on local disk; the rest is for spills and exchanges."""
+        return int(self.local_storage_bytes * CACHE_SHARE)
 
     @cached_property
     def ray_dir(self) -> Path:

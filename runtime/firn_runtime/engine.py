@@ -1,4 +1,4 @@
-"""The engine: DataFusion in one session that all statements of a node share.
+"""The engine: DataFusion in one session that all statements of a node share, reading through the node's cache.
 
 One session means one memory pool and one cache of file footers. Tables are a statement's own: they are known to the
 session only while its text is bound, under a lock; planning and running need no names.
@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pyarrow as pa
 from datafusion import DataFrame, RecordBatchStream, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
+from datafusion.plan import ExecutionPlan
 from firn_model.messages import ObjectStoreAccess, Statistics
 from firn_model.statements import StatementError
 
-from firn_runtime.batches import plain_schema
+from firn_runtime.batches import merged, plain_schema
+from firn_runtime.cache.file_cache import FileCache, Lease, rewritten
+from firn_runtime.cache.objects import RewrittenError
+from firn_runtime.cache.scan_needs import needs_of
 from firn_runtime.errors import StatementFailedError, classify
+from firn_runtime.scans import file_scans
 from firn_runtime.sizes import SizeCheck
 from firn_runtime.stage import Stage
 from firn_runtime.statistics import measure
@@ -29,6 +34,8 @@ _SETTINGS = {
     "datafusion.catalog.information_schema": "false",
     "datafusion.sql_parser.dialect": "PostgreSQL",
 }
+_TRIES = 3
+"""How often a statement begins anew because a file of it was rewritten."""
 _FILE_ERRORS = (StatementError.CORRUPT_FILE, StatementError.OBJECT_MISSING)
 
 
@@ -36,31 +43,30 @@ _FILE_ERRORS = (StatementError.CORRUPT_FILE, StatementError.OBJECT_MISSING)
 class Query:
     """One stage in the engine: what it needs to run and what it has used."""
 
-    frame: DataFrame
-    stream: RecordBatchStream | None
+    plan: ExecutionPlan
+    schema: pa.Schema
+    """The schema of a result without batches."""
+    streams: list[RecordBatchStream]
+    lease: Lease
     access: ObjectStoreAccess | None
     files: int
     plan_seconds: float
     started: float = field(default_factory=time.perf_counter)
     rows: int = 0
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The schema of a result without batches."""
-        return plain_schema(self.frame.schema())
-
     def progress(self) -> int:
         """Return a number that grows while any part of the plan works."""
-        metrics = [metrics for _, metrics in self.frame.execution_plan().collect_metrics()]
+        metrics = [metrics for _, metrics in self.plan.collect_metrics()]
         return sum((metric.output_rows or 0) + (metric.elapsed_compute or 0) for metric in metrics)
 
     def statistics(self, bytes_produced: int) -> Statistics:
         """Return what the query has used so far."""
         return measure(
-            self.frame.execution_plan(),
+            self.plan,
             rows=self.rows,
             bytes_produced=bytes_produced,
             files=self.files,
+            lease=self.lease,
             plan_seconds=self.plan_seconds,
             execute_seconds=time.perf_counter() - self.started,
         )
@@ -69,11 +75,12 @@ class Query:
 class Engine:
     """A DataFusion session. `start` blocks and is for threads; `batches` is for the event loop."""
 
-    def __init__(self, cpus: int, pool_bytes: int, spill_dir: Path) -> None:
+    def __init__(self, cpus: int, pool_bytes: int, spill_dir: Path, cache: FileCache) -> None:
         spill_dir.mkdir(parents=True, exist_ok=True)
         runtime = RuntimeEnvBuilder().with_disk_manager_specified(str(spill_dir)).with_fair_spill_pool(pool_bytes)
         config = SessionConfig(_SETTINGS).with_target_partitions(cpus)
         self._context = SessionContext(config, runtime)
+        self._cache = cache
         self._sizes = SizeCheck(self._context)
         self._stores = self._sizes.stores
         self._cpus = cpus
@@ -83,41 +90,62 @@ class Engine:
     def start(self, stage: Stage) -> Query:
         """Plan a stage and start it. Raises StatementFailedError."""
         began = time.perf_counter()
-        with _engine_errors(stage.object_store):
-            frame, stream = self._started(stage)
-            files = sum(len(table.files) for table in stage.tables)
-            return Query(frame, stream, stage.object_store, files, time.perf_counter() - began)
+        uri = ""
+        for _ in range(_TRIES):
+            lease = self._cache.lease(stage.object_store, [file for table in stage.tables for file in table.files])
+            try:
+                with _engine_errors(stage.object_store):
+                    return self._started(stage, lease, began)
+            except RewrittenError as error:
+                lease.close()
+                uri = str(error)
+            except BaseException:
+                lease.close()
+                raise
+        raise rewritten(uri)
 
     async def batches(self, query: Query) -> AsyncIterator[pa.RecordBatch]:
         """Yield the result's batches. Raises StatementFailedError."""
-        stream = query.stream
-        assert stream is not None, "a query that was let go gives no batches"  # noqa: S101  for the type checker
         with _engine_errors(query.access):
-            async for batch in stream:
+            async for batch in merged(query.streams):
                 arrow = batch.to_pyarrow()
                 query.rows += arrow.num_rows
                 yield arrow
 
-    def _started(self, stage: Stage) -> tuple[DataFrame, RecordBatchStream]:
-        """Return the statement and its rows to come, over files that are what their tables' snapshots say."""
+    def _started(self, stage: Stage, lease: Lease, began: float) -> Query:
+        """Return the statement with its rows to come, over files that are what their tables' snapshots say."""
         try:
-            with _engine_errors(stage.object_store):
-                frame = self._bind(stage)
-                stream = frame.execute_stream()
+            frame, plan = self._planned(stage, lease)
         except StatementFailedError as error:
             if error.error in _FILE_ERRORS:
                 self._sizes.explain(stage, error)
             raise
-        self._sizes.require(stage, frame.execution_plan())  # the plan that runs: it was made once, by execute_stream
-        return frame, stream
+        self._sizes.require(stage, plan, lease.paths)
+        streams = [self._context.execute(plan, number) for number in range(plan.partition_count)]
+        files = sum(len(table.files) for table in stage.tables)
+        schema = plain_schema(frame.schema())
+        return Query(plan, schema, streams, lease, stage.object_store, files, time.perf_counter() - began)
 
-    def _bind(self, stage: Stage) -> DataFrame:
+    def _planned(self, stage: Stage, lease: Lease) -> tuple[DataFrame, ExecutionPlan]:
+        """Plan the statement over what the lease holds, and bring what the plan's scans need of it.
+
+        Files that are too much for the cache are read from the object store, by another plan.
+        """
+        while True:
+            with _engine_errors(stage.object_store):
+                frame = self._bind(stage, lease)
+                plan = frame.execution_plan()
+            leaves = (leaf.to_bytes(self._context) for leaf in file_scans(plan)) if lease.paths else ()
+            if lease.bring(need for leaf in leaves for need in needs_of(leaf)):
+                return frame, plan
+
+    def _bind(self, stage: Stage, lease: Lease) -> DataFrame:
         """Return the statement with its names resolved; no file is read for it."""
         names: list[str] = []
         with self._binding:
             try:
                 for table in stage.tables:
-                    names.append(register(self._context, self._stores, table, stage.object_store))
+                    names.append(register(self._context, self._stores, table, stage.object_store, lease.paths))
                 self._use_partitions(stage.parallelism or self._cpus)
                 return self._context.sql_with_options(stage.sql, _OPTIONS)
             finally:
@@ -135,7 +163,7 @@ def _engine_errors(access: ObjectStoreAccess | None) -> Iterator[None]:
     """Turn the engine's errors, which are of no class of their own, into StatementFailedError."""
     try:
         yield
-    except StatementFailedError:
+    except (StatementFailedError, RewrittenError):
         raise
     except Exception as error:  # noqa: BLE001  DataFusion raises plain Exception for everything
         raise classify(str(error), _secrets(access)) from None

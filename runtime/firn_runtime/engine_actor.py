@@ -17,10 +17,12 @@ class EngineActor:
         """Serve the engine on `socket`, warm; return the process's id."""
         # Read once by the engine's thread pool, when the first query starts it.
         os.environ["TOKIO_WORKER_THREADS"] = str(max(2, settings.cpu))
+        from firn_runtime.cache.file_cache import FileCache
         from firn_runtime.engine import Engine
         from firn_runtime.engine_server import EngineServer
 
-        engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir)
+        cache = FileCache(settings.cache_dir, settings.disk_cache_bytes)
+        engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
         self._server = EngineServer(engine)
         await self._server.listen(socket)
         return os.getpid()

@@ -85,7 +85,7 @@ class EngineServer:
 
     async def _require_stop(self, query: Query) -> None:
         """End the process unless the cancelled query stops; let others finish first, within a bound."""
-        query.stream = None
+        query.streams.clear()
         await asyncio.sleep(_SETTLE_SECONDS)
         before = query.progress()
         await asyncio.sleep(_SETTLE_SECONDS)
@@ -149,6 +149,8 @@ class _Run:
         """Write the frame that says how the stage ended; give up the query."""
         query, self._query = self._query, None
         statistics = query.statistics(self._bytes) if query is not None else Statistics()
+        if query is not None:
+            query.lease.close()
         self._held += _last_frame(running, statistics)
         self._write_held()
         return query

@@ -46,16 +46,17 @@ _LEAF = _leaf_class()
 def scanned_bytes_by_url(plan: ExecutionPlan, context: SessionContext) -> dict[str, int]:
     """Return the size in the store of each file that the plan scans, by URL without quoting."""
     found: dict[str, int] = {}
-    for leaf in _file_scans(plan):
+    for leaf in file_scans(plan):
         configuration = _LEAF.FromString(leaf.to_bytes(context)).scan.configuration
         store = configuration.store.rstrip("/")
         found.update((f"{store}/{file.path}", file.size) for group in configuration.groups for file in group.files)
     return found
 
 
-def _file_scans(plan: ExecutionPlan) -> Iterator[ExecutionPlan]:
+def file_scans(plan: ExecutionPlan) -> Iterator[ExecutionPlan]:
+    """Yield the leaves of a plan that read files."""
     children = plan.children()
     for child in children:
-        yield from _file_scans(child)
+        yield from file_scans(child)
     if not children and plan.display().startswith("DataSourceExec: file_groups="):
         yield plan

@@ -6,6 +6,7 @@ fewer files, are looked up, all at once.
 """
 
 import itertools
+from collections.abc import Container
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from datafusion.plan import ExecutionPlan
 from firn_model.messages import DataFile
 from firn_model.statements import StatementError
 
+from firn_runtime.cache.file_cache import require_size
 from firn_runtime.errors import StatementFailedError, classify
 from firn_runtime.scans import scanned_bytes_by_url
 from firn_runtime.stage import Stage
@@ -34,16 +36,22 @@ class SizeCheck:
         self._numbers = itertools.count()
         self.stores = Stores(context, self._lookup)
 
-    def require(self, stage: Stage, plan: ExecutionPlan) -> None:
-        """Raise StatementFailedError unless each file of a planned stage is in the store with its size."""
-        self._require(stage, scanned_bytes_by_url(plan, self._context))
+    def require(self, stage: Stage, plan: ExecutionPlan, known: Container[str]) -> None:
+        """Raise StatementFailedError unless each file of a planned stage is in the store with its size.
+
+        Files whose URIs are `known` have been looked up already.
+        """
+        if any(file.uri not in known for table in stage.tables for file in table.files):
+            self._require(stage, scanned_bytes_by_url(plan, self._context), known)
 
     def explain(self, stage: Stage, error: StatementFailedError) -> None:
         """Raise StatementFailedError with the file's name if it is a file's size or absence that fails the stage."""
         missing = error.error is StatementError.OBJECT_MISSING
-        self._require(stage, {}, missing)
+        self._require(stage, {}, missing=missing)
 
-    def _require(self, stage: Stage, found: dict[str, int], missing: bool = False) -> None:
+    def _require(
+        self, stage: Stage, found: dict[str, int], known: Container[str] = (), *, missing: bool = False
+    ) -> None:
         access = stage.object_store
         if access is None:
             return
@@ -51,6 +59,7 @@ class SizeCheck:
             unquote(self.stores.url(access, Location.of(file.uri))): file
             for table in stage.tables
             for file in table.files
+            if file.uri not in known
         }
         by_store: dict[str, list[str]] = {}
         for url in files.keys() - found.keys():
@@ -60,7 +69,7 @@ class SizeCheck:
         for url, file in files.items():
             if missing and url not in found:
                 raise _missing(file)  # in the bucket itself, where a lookup cannot tell it from an empty one
-            _require_size(file, found.get(url, 0))
+            require_size(file, found.get(url, 0))
 
     def _looked_up(self, urls: list[str], files: dict[str, DataFile]) -> dict[str, int]:
         """Return the sizes of files of one store, without those of zero bytes. Raises for the first one missing."""
@@ -77,15 +86,6 @@ class SizeCheck:
             raise _missing(files[urls[0]])
         middle = len(urls) // 2
         return self._looked_up(urls[:middle], files) | self._looked_up(urls[middle:], files)
-
-
-def _require_size(file: DataFile, size_bytes: int) -> None:
-    if not 0 < size_bytes == file.size_bytes:
-        raise StatementFailedError(
-            StatementError.CORRUPT_FILE,
-            f"{file.uri} has {size_bytes} bytes, but the table was registered with {file.size_bytes} bytes of it. "
-            "Put the file back, or register the table again.",
-        )
 
 
 def _missing(file: DataFile) -> StatementFailedError:

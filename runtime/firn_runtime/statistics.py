@@ -3,38 +3,48 @@
 from datafusion.plan import ExecutionPlan, MetricsSet
 from firn_model.messages import Statistics
 
+from firn_runtime.cache.file_cache import Lease
+
 _NANOSECONDS = 1e9
 
 
 def measure(
-    plan: ExecutionPlan | None,
+    plan: ExecutionPlan,
     *,
     rows: int,
     bytes_produced: int,
     files: int,
+    lease: Lease,
     plan_seconds: float,
     execute_seconds: float,
 ) -> Statistics:
-    """Return a statement's statistics; a statement that has no plan yet used nothing but time.
+    """Return a statement's statistics.
 
-    `files` is how many files its tables have: the engine opens a large file once for each part of it.
+    `files` is how many files its tables have: the engine opens a large file once for each part of it. What it
+    reads from local disk was brought there by the lease, which knows from where.
     """
-    scanned_rows = scanned_bytes = spilled_bytes = opened = nanoseconds = 0
-    for description, metrics in plan.collect_metrics() if plan is not None else []:
+    scanned_rows = scanned_bytes = remote_bytes = spilled_bytes = opened = nanoseconds = 0
+    for description, metrics in plan.collect_metrics():
         spilled_bytes += metrics.spilled_bytes or 0
         if description.startswith("DataSourceExec"):
             scanned_rows += metrics.output_rows or 0
-            scanned_bytes += _sum(metrics, "bytes_scanned")
+            read_bytes = _sum(metrics, "bytes_scanned")
+            scanned_bytes += read_bytes
+            remote_bytes += 0 if lease.reads_by(description) else read_bytes
             opened += _sum(metrics, "files_opened")
             nanoseconds += max(metrics.elapsed_compute or 0, _sum(metrics, "time_elapsed_processing"))
         else:
             nanoseconds += metrics.elapsed_compute or 0
+    usage = lease.usage
     return Statistics(
         rows_produced=rows,
         bytes_produced=bytes_produced,
         rows_scanned=scanned_rows,
         bytes_scanned=scanned_bytes,
-        bytes_from_object_store=scanned_bytes,
+        bytes_from_object_store=remote_bytes + usage.object_store_bytes,
+        bytes_from_cache=usage.memory_bytes + usage.disk_bytes,
+        bytes_from_memory=usage.memory_bytes,
+        bytes_from_disk=usage.disk_bytes,
         bytes_spilled_local=spilled_bytes,
         files_scanned=min(opened, files),
         cpu_seconds=nanoseconds / _NANOSECONDS,

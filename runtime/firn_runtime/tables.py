@@ -12,7 +12,9 @@ one by one.
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -109,8 +111,17 @@ def _store(access: ObjectStoreAccess, root: str) -> AmazonS3:
     )
 
 
-def register(context: SessionContext, stores: Stores, table: TableSnapshot, access: ObjectStoreAccess | None) -> str:
-    """Register a table over exactly its files; return the quoted name. Raises StatementFailedError."""
+def register(
+    context: SessionContext,
+    stores: Stores,
+    table: TableSnapshot,
+    access: ObjectStoreAccess | None,
+    local: Mapping[str, Path],
+) -> str:
+    """Register a table over exactly its files, those that `local` has by their URIs from there; return its quoted name.
+
+    Raises StatementFailedError.
+    """
     name = '"' + table.name.replace('"', '""') + '"'
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(table.schema_ipc_base64)))
     if not table.files:
@@ -120,9 +131,12 @@ def register(context: SessionContext, stores: Stores, table: TableSnapshot, acce
         raise StatementFailedError(
             StatementError.ACCESS_DENIED, "The statement reads files but came without access to the object store."
         )
-    locations = [Location.of(file.uri) for file in table.files]
     urls: dict[str, list[str]] = {}
-    for location in locations:
+    for file in table.files:
+        if file.uri in local:
+            urls.setdefault("", []).append(local[file.uri].as_uri())
+            continue
+        location = Location.of(file.uri)
         url = stores.url(access, location)
         urls.setdefault(location.root, []).append(url)
         if location.is_listable:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 from firn_model.messages import DataFile, ObjectStoreAccess, TableSnapshot
+from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.engine import Engine
 from firn_runtime.stage import Stage
 
@@ -44,9 +45,9 @@ async def test_a_file_is_looked_up_once_a_statement(tmp_path: Path) -> None:
         endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
         access = ObjectStoreAccess(endpoint=endpoint, access_key_id="a", secret_access_key="b")
         table = snapshot(tmp_path)
-        engine = Engine(2, 1 << 30, tmp_path / "spill")
+        engine = Engine(2, 1 << 30, tmp_path / "spill", FileCache(tmp_path / "cache", 1 << 30))
         stage = Stage(statement_id="s", sql="SELECT sum(id) AS s FROM t", tables=(table,), object_store=access)
-        for reads in (2 * FILES, FILES):  # footers are read once
+        for reads in (FILES, 0):  # small files are read whole, and once
             asked.clear()
             query = await asyncio.to_thread(engine.start, stage)
             batches = [batch async for batch in engine.batches(query)]

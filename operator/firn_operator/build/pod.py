@@ -131,6 +131,7 @@ def _environment(spec: PoolSpec, public_key: str) -> list[Manifest]:
         "FIRN_MEMORY_BYTES": str(whole_bytes(spec.node.memory)),
         "FIRN_SHARED_MEMORY_BYTES": str(whole_bytes(spec.node.shared_memory)),
         "FIRN_LOCAL_DIR": LOCAL_DIR,
+        "FIRN_LOCAL_STORAGE_BYTES": str(whole_bytes(spec.node.local_storage)),
         "OMP_NUM_THREADS": cores,
         "HOME": "/tmp",  # noqa: S108  the pod's own
     }
