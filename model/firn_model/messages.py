@@ -23,6 +23,7 @@ from pydantic import Field
 
 from firn_model.base import Message
 from firn_model.statements import StatementError
+from firn_model.writes import FileFormat, TextOptions, WriteTarget, WrittenFile
 
 
 class Signed(Message):
@@ -164,6 +165,10 @@ class TableSnapshot(Message):
     name: str = Field(description="Name in the statement's SQL, one identifier without dots.")
     schema_ipc_base64: str = Field(description="Arrow schema as base64 of its IPC message.")
     files: tuple[DataFile, ...] = ()
+    format: FileFormat = FileFormat.PARQUET
+    text: TextOptions = Field(default=TextOptions(), description="Of files that are not Parquet.")
+    file_column: str | None = Field(default=None, description="One more column: which of `files`, from 0.")
+    row_column: str | None = Field(default=None, description="One more column: which row of its file, from 1.")
 
 
 class Dispatch(Signed):
@@ -174,6 +179,7 @@ class Dispatch(Signed):
     sql: str = Field(description="In the engine's dialect, tables named as in `tables`.")
     tables: tuple[TableSnapshot, ...] = ()
     object_store: ObjectStoreAccess | None = None
+    write: WriteTarget | None = Field(default=None, description="Write the rows there; none is then answered.")
     memory_bytes: int | None = Field(default=None, ge=1)
     parallelism: int | None = Field(default=None, ge=1, description="Processes on each node (DOP ÷ nodes).")
     nodes: int = Field(default=1, ge=1, description="Most nodes it may use: the cluster's size when it started.")
@@ -263,9 +269,10 @@ class Statistics(Message):
 
 
 class Finish(Message):
-    """Last frame of a statement that succeeded."""
+    """Last frame of a statement that succeeded. What it wrote counts only when the services have committed it."""
 
     statistics: Statistics
+    written: tuple[WrittenFile, ...] = ()
 
 
 class Failure(Message):

@@ -41,6 +41,8 @@ class StatementError(StrEnum):
     ALREADY_EXISTS = "already_exists"
     TYPE = "type"
     ARITHMETIC = "arithmetic"
+    CONSTRAINT = "constraint"
+    WRITE_CONFLICT = "write_conflict"
     WAREHOUSE_SUSPENDED = "warehouse_suspended"
     QUEUED_TIMEOUT = "queued_timeout"
     STATEMENT_TIMEOUT = "statement_timeout"

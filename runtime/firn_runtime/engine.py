@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-from datafusion import DataFrame, RecordBatchStream, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
+from datafusion import DataFrame, RecordBatchStream, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions, col
 from datafusion.plan import ExecutionPlan
+from datafusion.record_batch import RecordBatch
 from firn_model.messages import ObjectStoreAccess, Statistics
 from firn_model.statements import StatementError
+from firn_model.writes import WriteTarget, WrittenFile
 
 from firn_runtime.batches import merged, plain_schema
 from firn_runtime.cache.file_cache import FileCache, Lease, rewritten
@@ -27,10 +29,13 @@ from firn_runtime.sizes import SizeCheck
 from firn_runtime.stage import Stage
 from firn_runtime.statistics import measure
 from firn_runtime.tables import register
+from firn_runtime.write_stage import write_streams
 
 _OPTIONS = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 _SETTINGS = {
     "datafusion.optimizer.expand_views_at_output": "true",  # views carry whole buffers, and some peers refuse them
+    # Above an ORDER BY stands the projection that expands views: dealing its batches out again would lose the order.
+    "datafusion.optimizer.enable_round_robin_repartition": "false",
     "datafusion.catalog.information_schema": "false",
     "datafusion.sql_parser.dialect": "PostgreSQL",
 }
@@ -53,6 +58,7 @@ class Query:
     plan_seconds: float
     started: float = field(default_factory=time.perf_counter)
     rows: int = 0
+    written: tuple[WrittenFile, ...] = ()
 
     def progress(self) -> int:
         """Return a number that grows while any part of the plan works."""
@@ -61,7 +67,7 @@ class Query:
 
     def statistics(self, bytes_produced: int) -> Statistics:
         """Return what the query has used so far."""
-        return measure(
+        used = measure(
             self.plan,
             rows=self.rows,
             bytes_produced=bytes_produced,
@@ -70,6 +76,10 @@ class Query:
             plan_seconds=self.plan_seconds,
             execute_seconds=time.perf_counter() - self.started,
         )
+        if not self.written:
+            return used
+        rows, size = sum(file.rows for file in self.written), sum(file.size_bytes for file in self.written)
+        return used.model_copy(update={"rows_written": rows, "bytes_written": size})
 
 
 class Engine:
@@ -106,11 +116,16 @@ class Engine:
 
     async def batches(self, query: Query) -> AsyncIterator[pa.RecordBatch]:
         """Yield the result's batches. Raises StatementFailedError."""
-        with _engine_errors(query.access):
-            async for batch in merged(query.streams):
-                arrow = batch.to_pyarrow()
-                query.rows += arrow.num_rows
-                yield arrow
+        async for batch in _as_arrow(query, merged(query.streams)):
+            query.rows += batch.num_rows
+            yield batch
+
+    async def write(self, query: Query, target: WriteTarget) -> None:
+        """Write the result into files and note them in the query. Raises StatementFailedError."""
+        if query.access is None:
+            raise StatementFailedError(StatementError.ACCESS_DENIED, "The write came without access to a store.")
+        streams = [merged(query.streams)] if target.single else query.streams
+        query.written = await write_streams([_as_arrow(query, s) for s in streams], target, query.access)
 
     def _started(self, stage: Stage, lease: Lease, began: float) -> Query:
         """Return the statement with its rows to come, over files that are what their tables' snapshots say."""
@@ -133,7 +148,7 @@ class Engine:
         """
         while True:
             with _engine_errors(stage.object_store):
-                frame = self._bind(stage, lease)
+                frame = _sorted(self._bind(stage, lease), stage.write)
                 plan = frame.execution_plan()
             leaves = (leaf.to_bytes(self._context) for leaf in file_scans(plan)) if lease.paths else ()
             if lease.bring(need for leaf in leaves for need in needs_of(leaf)):
@@ -156,6 +171,18 @@ class Engine:
         if partitions != self._partitions:
             self._context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
             self._partitions = partitions
+
+
+async def _as_arrow(query: Query, stream: AsyncIterator[RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
+    with _engine_errors(query.access):
+        async for batch in stream:
+            yield batch.to_pyarrow()
+
+
+def _sorted(frame: DataFrame, target: WriteTarget | None) -> DataFrame:
+    if target is None or not target.sort_by:
+        return frame
+    return frame.sort(*(col(f'"{name}"') for name in target.sort_by))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from firn_model.frames import FrameType, encode
 from firn_model.messages import Failure, Finish, Statistics
 from firn_model.statements import StatementError
+from firn_model.writes import WrittenFile
 
 from firn_runtime.batches import StreamWriter
 from firn_runtime.engine import Engine, Query
@@ -113,11 +114,14 @@ class _Run:
         self._flush: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Write the result as Arrow frames. Raises StatementFailedError."""
-        if self._stage.object_store is not None and any(table.files for table in self._stage.tables):
+        """Write the result as Arrow frames, or into files. Raises StatementFailedError."""
+        if self._stage.object_store is not None and self._stage.uses_files:
             await require_reachable(self._stage.object_store.endpoint)
         loop = asyncio.get_running_loop()
         query = self._query = await loop.run_in_executor(self._planners, self._engine.start, self._stage)
+        if self._stage.write is not None:
+            await self._engine.write(query, self._stage.write)
+            return
         stream: StreamWriter | None = None
         async for batch in self._engine.batches(query):
             stream = stream or StreamWriter(batch.schema)
@@ -151,18 +155,18 @@ class _Run:
         statistics = query.statistics(self._bytes) if query is not None else Statistics()
         if query is not None:
             query.lease.close()
-        self._held += _last_frame(running, statistics)
+        self._held += _last_frame(running, statistics, query.written if query is not None else ())
         self._write_held()
         return query
 
 
-def _last_frame(running: "asyncio.Future[None]", statistics: Statistics) -> bytes:
+def _last_frame(running: "asyncio.Future[None]", statistics: Statistics, written: tuple[WrittenFile, ...]) -> bytes:
     if running.cancelled():
         failure = Failure(error=StatementError.CANCELLED, message="Cancelled.", statistics=statistics)
         return encode(FrameType.FAILURE, failure.model_dump_json().encode())
     error = running.exception()
     if error is None:
-        return encode(FrameType.FINISH, Finish(statistics=statistics).model_dump_json().encode())
+        return encode(FrameType.FINISH, Finish(statistics=statistics, written=written).model_dump_json().encode())
     if not isinstance(error, StatementFailedError):
         raise error
     failure = Failure(error=error.error, message=error.message, retryable=error.retryable, statistics=statistics)

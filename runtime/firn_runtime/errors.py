@@ -55,16 +55,17 @@ _RULES = (
         "The statement needs more memory than the node has for it. Use a larger warehouse or read less.",
     ),
     _rule(
-        r"NoSuchBucket|bucket does not exist",
+        r"NoSuchBucket|NO_SUCH_BUCKET|bucket does not exist",
         StatementError.BUCKET_MISSING,
         "The bucket does not exist. Create it, or correct the table's files.",
     ),
     _rule(
-        r"AccessDenied|InvalidAccessKeyId|XAdminUserNotFound|SignatureDoesNotMatch|403 Forbidden"
+        r"ACCESS_DENIED|SIGNATURE_DOES_NOT_MATCH|INVALID_ACCESS_KEY_ID"
+        r"|AccessDenied|InvalidAccessKeyId|XAdminUserNotFound|SignatureDoesNotMatch|403 Forbidden"
         r"|401 Unauthorized|Unauthenticated"
         r"|PermissionDenied|lacked the required privileges|lacks valid authentication",
         StatementError.ACCESS_DENIED,
-        "The object store refused the account's credentials. Correct them, or grant them read access.",
+        "The object store refused the account's credentials. Correct them, or grant them access.",
     ),
     _rule(
         r"Object at location .* not found|NoSuchKey|404 Not Found|No such file or directory|No files found at",
@@ -79,7 +80,7 @@ _RULES = (
     ),
     _rule(
         r"Divide by zero|DivideByZero|division by zero|Arithmetic overflow|ArithmeticOverflow|overflow happened"
-        r"|Overflow happened|overflow on",
+        r"|Overflow happened|overflow on|too (large|small) to store in a Decimal",
         StatementError.ARITHMETIC,
         "Guard the expression, for example with NULLIF or TRY_CAST.",
     ),

@@ -4,6 +4,7 @@ import struct
 
 from firn_model.base import Message
 from firn_model.messages import Dispatch, ObjectStoreAccess, TableSnapshot
+from firn_model.writes import WriteTarget
 from pydantic import Field
 
 LENGTH = struct.Struct(">I")
@@ -18,6 +19,12 @@ class Stage(Message):
     tables: tuple[TableSnapshot, ...] = ()
     object_store: ObjectStoreAccess | None = None
     parallelism: int | None = Field(default=None, ge=1)
+    write: WriteTarget | None = None
+
+    @property
+    def uses_files(self) -> bool:
+        """Whether it reads or writes files."""
+        return self.write is not None or any(table.files for table in self.tables)
 
 
 def cut(dispatch: Dispatch) -> tuple[Stage, ...]:
@@ -29,5 +36,6 @@ def cut(dispatch: Dispatch) -> tuple[Stage, ...]:
             tables=dispatch.tables,
             object_store=dispatch.object_store,
             parallelism=dispatch.parallelism,
+            write=dispatch.write,
         ),
     )

@@ -10,7 +10,6 @@ files, where a list request addresses an object, which does not exist, and fails
 one by one.
 """
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from firn_model.statements import StatementError
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
 from firn_runtime.errors import StatementFailedError
+from firn_runtime.schemas import schema_of
 
 
 def _plan_class() -> Any:  # a class made by protobuf, without a static type
@@ -123,7 +123,7 @@ def register(
     Raises StatementFailedError.
     """
     name = '"' + table.name.replace('"', '""') + '"'
-    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(table.schema_ipc_base64)))
+    schema = schema_of(table.schema_ipc_base64)
     if not table.files:
         context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
         return name

@@ -105,6 +105,8 @@ SQLSTATES: dict[str, str] = {
     StatementError.ALREADY_EXISTS: "42710",
     StatementError.TYPE: "42804",
     StatementError.ARITHMETIC: "22000",
+    StatementError.CONSTRAINT: "23502",
+    StatementError.WRITE_CONFLICT: "40001",
     StatementError.WAREHOUSE_SUSPENDED: "57P03",
     StatementError.QUEUED_TIMEOUT: "57014",
     StatementError.STATEMENT_TIMEOUT: "57014",

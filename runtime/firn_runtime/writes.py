@@ -1,0 +1,218 @@
+"""Writing rows into files of an object store: right-sized Parquet with statistics, or text files that are unloaded.
+
+`write_partition` is what a task calls, on any node. Files are ended by their bytes, row groups by theirs. What fails or
+is stopped leaves nothing behind, as far as the object store still answers; what stays then is an orphan that no commit
+names.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import pyarrow as pa
+from firn_model.messages import ObjectStoreAccess
+from firn_model.statements import StatementError
+from firn_model.writes import FileFormat, WriteTarget, WrittenFile
+from pyarrow import fs
+
+from firn_runtime.errors import StatementFailedError, classify
+from firn_runtime.parquet_file import ParquetFile
+from firn_runtime.schemas import schema_of
+from firn_runtime.text_file import TextFile
+
+ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_ROWS = 1 << 20
+SMALL_BYTES = 8 << 20
+"""A partition that ends with fewer bytes, and has no file yet, is written together with others like it."""
+CONNECT_SECONDS = 5
+REQUEST_SECONDS = 60
+SCHEME = "s3://"
+
+
+class OpenFile(Protocol):
+    """A file that takes rows."""
+
+    def write(self, rows: pa.Table) -> int:
+        """Write rows; return the file's bytes so far."""
+        ...
+
+    def finish(self) -> WrittenFile:
+        """Close the file; it is in the store when this returns."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the file in any way; it is deleted next."""
+        ...
+
+
+def write_partition(
+    batches: Iterable[pa.RecordBatch], target: WriteTarget, access: ObjectStoreAccess, partition: str
+) -> tuple[WrittenFile, ...]:
+    """Write one partition's rows and return its files. Blocks. Raises StatementFailedError and what `batches` raise.
+
+    `partition` is part of the files' names: unique among the partitions of the attempt that `target.name` names.
+    """
+    writer = PartitionWriter(target, access, partition)
+    done = False
+    try:
+        for batch in batches:
+            writer.add(batch)
+        files = writer.finish()
+        done = True
+    finally:
+        if not done:
+            writer.abort()
+    return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    path: str
+    file: OpenFile
+
+
+class PartitionWriter:
+    """Takes one partition's batches in order. Calls block; one at a time."""
+
+    def __init__(self, target: WriteTarget, access: ObjectStoreAccess, partition: str) -> None:
+        self._target = target
+        self._secrets = (access.secret_access_key, access.session_token or "", access.access_key_id)
+        self._store = object_store(access)
+        self._partition = partition
+        self._schema = schema_of(target.schema_ipc_base64)
+        self._required = [field.name for field in self._schema if not field.nullable]
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = self._held_rows = 0
+        self._open: _Opened | None = None
+        self._files: list[WrittenFile] = []
+        self._paths: list[str] = []
+        self._lock = threading.Lock()
+        self._aborted = False
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a batch. Raises StatementFailedError."""
+        with self._lock:
+            if batch.num_rows and not self._aborted:
+                self._hold(self._fitting(batch))
+                if self._held_bytes >= ROW_GROUP_BYTES or self._held_rows >= ROW_GROUP_ROWS:
+                    self._flush()
+
+    def take_small(self) -> list[pa.RecordBatch]:
+        """Give up what is held, when it is too little for files of its own."""
+        with self._lock:
+            if self._paths or self._held_bytes >= SMALL_BYTES:
+                return []
+            held, self._held, self._held_bytes, self._held_rows = self._held, [], 0, 0
+            self.rows -= sum(batch.num_rows for batch in held)
+            return held
+
+    def finish(self) -> tuple[WrittenFile, ...]:
+        """Write what is held and return all files. Raises StatementFailedError."""
+        with self._lock:
+            if self._held or (self._target.single and not self._paths):
+                self._flush()
+            self._end_file()
+            return tuple(self._files)
+
+    def abort(self) -> None:
+        """Leave nothing behind, as far as the object store answers."""
+        with self._lock:
+            self._aborted = True
+            self._held.clear()
+            if self._open is not None:
+                self._open.file.abandon()
+                self._open = None
+            for path in self._paths:
+                try:
+                    self._store.delete_file(path)
+                except OSError:
+                    continue  # an orphan: no commit names it
+            self._paths.clear()
+
+    def _fitting(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch in the target's types; NOT NULL holds. Raises StatementFailedError."""
+        try:
+            columns = [
+                column if column.type == field.type else column.cast(field.type)
+                for column, field in zip(batch.columns, self._schema, strict=True)
+            ]
+        except pa.ArrowInvalid as error:
+            raise StatementFailedError(StatementError.TYPE, f"A value does not fit its column: {error}.") from error
+        fitting = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        for name in self._required:
+            if fitting.column(name).null_count:
+                raise StatementFailedError(
+                    StatementError.CONSTRAINT, f"Column {name} is NOT NULL and would get a NULL."
+                )
+        return fitting
+
+    def _hold(self, batch: pa.RecordBatch) -> None:
+        self._held.append(batch)
+        self._held_bytes += batch.nbytes
+        self._held_rows += batch.num_rows
+        self.rows += batch.num_rows
+
+    def _flush(self) -> None:
+        """Write what is held; end a file that is large enough."""
+        rows = pa.Table.from_batches(self._held, schema=self._schema)
+        self._held, self._held_bytes, self._held_rows = [], 0, 0
+        try:
+            if self._open is None:
+                self._open = self._opened()
+            size_bytes = self._open.file.write(rows)
+        except OSError as error:
+            raise self._failed(error) from error
+        if size_bytes >= self._target.target_file_bytes and not self._target.single:
+            self._end_file()
+
+    def _opened(self) -> _Opened:
+        target = self._target
+        number = f"{self._partition}-{len(self._paths):05}"
+        name = target.name if target.single else f"{target.name}-{number}{_suffix(target)}"
+        path = f"{target.location.removeprefix(SCHEME)}/{name}"
+        sink = self._store.open_output_stream(path)
+        self._paths.append(path)
+        if target.format is FileFormat.PARQUET:
+            return _Opened(path, ParquetFile(sink, self._schema, SCHEME + path))
+        return _Opened(path, TextFile(sink, target, self._schema, SCHEME + path))
+
+    def _end_file(self) -> None:
+        if self._open is None:
+            return
+        try:
+            file = self._open.file.finish()
+            if not file.size_bytes:  # compressed: only the store knows
+                file = file.model_copy(update={"size_bytes": self._store.get_file_info(self._open.path).size})
+            self._files.append(file)
+        except OSError as error:
+            raise self._failed(error) from error
+        self._open = None
+
+    def _failed(self, error: OSError) -> StatementFailedError:
+        return classify(str(error), self._secrets)
+
+
+def _suffix(target: WriteTarget) -> str:
+    return f".{target.format.value}{'.gz' if target.text.compression else ''}"
+
+
+@lru_cache(maxsize=16)
+def object_store(access: ObjectStoreAccess) -> fs.S3FileSystem:
+    """Return a client of the object store; nothing is asked of the server yet."""
+    scheme, _, address = access.endpoint.partition("://")
+    return fs.S3FileSystem(
+        endpoint_override=address.rstrip("/"),
+        scheme=scheme,
+        region=access.region,
+        access_key=access.access_key_id,
+        secret_key=access.secret_access_key,
+        session_token=access.session_token,
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=REQUEST_SECONDS,
+        allow_bucket_creation=False,
+        allow_delayed_open=True,  # a small file takes one request
+        force_virtual_addressing=False,
+    )
