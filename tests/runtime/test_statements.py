@@ -71,6 +71,12 @@ def _plain(value: object) -> object:
         return str(value)
 
 
+async def test_many_ordered_rows_with_texts_come_in_their_order(node: Node, lake: Lake) -> None:
+    answer = await node.run("SELECT l_orderkey, l_comment FROM lineitem ORDER BY 1", lake.tables("lineitem"))
+    keys = [row["l_orderkey"] for row in answer.rows]
+    assert keys == sorted(keys)
+
+
 async def test_counts_what_it_used(node: Node, lake: Lake) -> None:
     used = (await node.run("SELECT sum(l_quantity) AS q FROM lineitem", lake.tables("lineitem"))).statistics
     sizes = [path.stat().st_size for path in (lake.root / "lake/tpch/lineitem").iterdir()]

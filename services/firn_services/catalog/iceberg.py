@@ -5,7 +5,9 @@ only through this class, so a compiled statement needs neither database nor obje
 """
 
 import base64
+import re
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -20,31 +22,25 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.exceptions import NoSuchTableError as IcebergNoSuchTableError
-from pyiceberg.expressions import (
-    AlwaysTrue,
-    And,
-    BooleanExpression,
-    EqualTo,
-    GreaterThan,
-    GreaterThanOrEqual,
-    LessThan,
-    LessThanOrEqual,
-)
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table import Table
 
+from firn_services.catalog.commits import (
+    PROPERTIES,
+    Change,
+    ConflictingChangeError,
+    Counts,
+    NewTable,
+    commit,
+    counts_of,
+    create_with_files,
+    sort_by,
+)
+from firn_services.catalog.filters import row_filter
 from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
 from firn_services.config import Settings
 from firn_services.errors import ConflictError, NotFoundError, StatementFailedError
 from firn_services.objects import translated
-
-PROPERTIES = {"write.metadata.metrics.default": "full"}
-_OPERATORS = {
-    "<": LessThan,
-    "<=": LessThanOrEqual,
-    ">": GreaterThan,
-    ">=": GreaterThanOrEqual,
-    "=": EqualTo,
-}
 
 
 class IcebergCatalog:
@@ -64,7 +60,9 @@ class IcebergCatalog:
                 "s3.force-virtual-addressing": "false",
             },
         )
+        self._folder = f"s3://{settings.object_store_bucket}/tables"
         self._lock = threading.RLock()
+        self._committing: dict[TableName, threading.Lock] = {}
         self._databases: set[str] = set()
         self._schemas: set[SchemaName] = set()
         self._tables: dict[TableName, CatalogTable | None] = {}
@@ -119,8 +117,10 @@ class IcebergCatalog:
             kept = self._tables[name]
             if kept is not None:
                 return kept
-            table = translated(f"table {name}", lambda: self._catalog.load_table(_identifier(name)))
-            return self._keep(name, table)
+            self._loaded(name)
+            found = self._tables[name]
+            assert found is not None, "a loaded table is kept"  # noqa: S101  for the type checker
+            return found
 
     def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:
         """Return the files that may hold rows within all bounds, by partition and by statistics."""
@@ -130,10 +130,10 @@ class IcebergCatalog:
             iceberg = self._iceberg[table.name]
         if iceberg.metadata_location != table.location:
             return table.files
-        row_filter = _row_filter(iceberg, bounds)
-        if row_filter == AlwaysTrue():
+        wanted = row_filter(iceberg, bounds)
+        if wanted == AlwaysTrue():
             return table.files
-        return translated(f"table {table.name}", lambda: tuple(_files(iceberg, row_filter)))
+        return translated(f"table {table.name}", lambda: tuple(_files(iceberg, wanted)))
 
     def create_database(self, name: str, *, if_not_exists: bool) -> None:
         """Create a database with its schema PUBLIC. Raises ConflictError."""
@@ -166,16 +166,81 @@ class IcebergCatalog:
                 return
             self._schemas.add(name)
 
-    def create_table(self, name: TableName, schema: pa.Schema, *, if_not_exists: bool, replace: bool) -> bool:
-        """Create an empty table; return whether it is new. Raises ConflictError, NotFoundError."""
+    def new_table(self, name: TableName, schema: pa.Schema, sorted_by: tuple[str, ...] = ()) -> NewTable:
+        """Return a table to be made, in a folder that no other table has had. Raises NotFoundError."""
         self._check_schema(name)
+        plain = re.sub(r"[^\w.-]", "_", f"{name}", flags=re.ASCII)[:80]
+        return NewTable(_identifier(name), schema, f"{self._folder}/{plain}-{uuid.uuid4().hex[:12]}", sorted_by)
+
+    def create_as(self, name: TableName, new: NewTable, change: Change, *, replace: bool) -> None:
+        """Make a table with its first files. Raises ConflictError when it exists, StatementFailedError."""
+        with self._changing():
+            self._check_schema(name)
+            try:
+                there = name in self._tables
+                if there and counts_of(self._loaded(name), change.statement_id) is not None:
+                    return
+                translated(
+                    f"table {name}",
+                    lambda: create_with_files(self._catalog, new, change, replace=replace and there),
+                )
+            except TableAlreadyExistsError as error:
+                raise ConflictError(f"table {name} exists already") from error
+            self._keep(name, self._catalog.load_table(_identifier(name)))
+
+    def committed(self, name: TableName, statement_id: str) -> Counts | None:
+        """Return what a statement has done to a table, if its snapshot is there. Blocks."""
+        with self._lock:
+            return counts_of(self._loaded(name), statement_id) if name in self._tables else None
+
+    def change(self, name: TableName, base: CatalogTable, change: Change, *, alone: bool) -> Counts:
+        """Commit a statement's snapshot, once; return its counts. Raises ConflictingChangeError, StatementFailedError.
+
+        With `alone` nothing else may have changed the table since `base`.
+        """
+        with self._lock:
+            lock = self._committing.setdefault(name, threading.Lock())
+        with lock:
+            with self._lock:
+                if name not in self._tables:
+                    raise ConflictingChangeError(f"table {name} was dropped meanwhile")
+                table = self._loaded(name)
+            if (done := counts_of(table, change.statement_id)) is not None:
+                return done
+            if table.location() != base.root or (alone and table.metadata_location != base.location):
+                raise ConflictingChangeError(f"table {name} was changed meanwhile")
+            changed = translated(f"table {name}", lambda: commit(table, change))
+            with self._changing():
+                if self._iceberg.get(name) is table:
+                    self._keep(name, changed)
+        return change.counts
+
+    def _loaded(self, name: TableName) -> Table:
+        """Return a table's newest state. Call under the lock."""
+        if name not in self._iceberg:
+            self._keep(name, translated(f"table {name}", lambda: self._catalog.load_table(_identifier(name))))
+        return self._iceberg[name]
+
+    def create_table(
+        self,
+        name: TableName,
+        schema: pa.Schema,
+        *,
+        if_not_exists: bool,
+        replace: bool,
+        sorted_by: tuple[str, ...] = (),
+    ) -> bool:
+        """Create an empty table; return whether it is new. Raises ConflictError, NotFoundError."""
+        new = self.new_table(name, schema, sorted_by)
         with self._changing():
             if name in self._tables and replace:
                 self._drop_table(name)
             try:
                 table = translated(
                     f"table {name}",
-                    lambda: self._catalog.create_table(_identifier(name), schema, properties=PROPERTIES),
+                    lambda: self._catalog.create_table(
+                        _identifier(name), schema, location=new.root, properties=new.properties
+                    ),
                 )
             except TableAlreadyExistsError as error:
                 if if_not_exists:
@@ -202,7 +267,8 @@ class IcebergCatalog:
 
         A transaction that creates and adds would be the shorter way, but takes no namespace of two levels.
         """
-        table = self._catalog.create_table(_identifier(name), schema, properties=PROPERTIES)
+        root = self.new_table(name, schema).root
+        table = self._catalog.create_table(_identifier(name), schema, location=root, properties=PROPERTIES)
         done = False
         try:
             table.add_files(files, check_duplicate_files=False)
@@ -254,7 +320,7 @@ class IcebergCatalog:
         schema = _plain(table.schema().as_arrow())
         files = translated(f"table {name}", lambda: tuple(_files(table, AlwaysTrue())))
         ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
-        kept = CatalogTable(name, table.metadata_location, schema, ipc, files)
+        kept = CatalogTable(name, table.metadata_location, schema, ipc, files, table.location(), sort_by(table))
         self._tables[name] = kept
         self._iceberg[name] = table
         return kept
@@ -298,30 +364,6 @@ def _files(table: Table, row_filter: BooleanExpression) -> Iterator[DataFile]:
         yield DataFile.model_construct(
             uri=task.file.file_path, size_bytes=task.file.file_size_in_bytes, rows=task.file.record_count
         )
-
-
-def _row_filter(table: Table, bounds: tuple[Bound, ...]) -> BooleanExpression:
-    """Return the bounds that statistics can judge exactly; a number with a fraction is none for a decimal column."""
-    expression: BooleanExpression = AlwaysTrue()
-    for bound in bounds:
-        kind = table.schema().as_arrow().field(bound.column).type
-        if not _is_exact(bound.value, kind):
-            continue
-        term = _OPERATORS[bound.op](bound.column, bound.value)
-        try:
-            term.bind(table.schema(), case_sensitive=True)
-        except (TypeError, ValueError):
-            continue
-        expression = And(expression, term)
-    return expression
-
-
-def _is_exact(value: str | float | bool, kind: pa.DataType) -> bool:
-    if isinstance(value, str):
-        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_date(kind))
-    if isinstance(value, float):
-        return bool(pa.types.is_floating(kind))
-    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind))
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

@@ -46,13 +46,15 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class CatalogTable:
-    """A table at its current snapshot. `location` is its immutable metadata file and so names this very version."""
+    """A table at one of its snapshots. `location` is its immutable metadata file and so names this very version."""
 
     name: TableName
     location: str
     schema: pa.Schema
     schema_ipc_base64: str
     files: tuple[DataFile, ...]
+    root: str = ""
+    sort_by: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
