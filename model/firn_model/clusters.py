@@ -63,7 +63,7 @@ class MeterInterval(Resource):
 
     id: str = Field(max_length=63, description="Unique in the cluster, so that it is stored once.")
     size: WarehouseSize = Field(description="Size that was provisioned.")
-    type: WarehouseType = Field(description="Kind of node.")
+    type: WarehouseType = Field(default=WarehouseType.STANDARD, description="Kind of node.")
     burst_nodes: int = Field(default=0, ge=0, description="0: the cluster itself; else leased nodes, billed by node.")
     started_at: datetime = Field(description="From when it is billed.")
     ended_at: datetime | None = Field(default=None, description="None while it goes on.")
@@ -89,6 +89,7 @@ class ClusterStatus(Resource):
     burst_nodes: int = Field(default=0, ge=0, description="Nodes leased for a while to speed up scans.")
     drained: bool = Field(default=False, description="The head holds no work and takes none, or is proven dead.")
     started_at: datetime | None = Field(default=None, description="When its first head was ready.")
+    drained_at: datetime | None = Field(default=None, description="When it was drained: its metering ends then.")
     metering: tuple[MeterInterval, ...] = Field(
         default=(), description="What it used; the services store it.", json_schema_extra=keyed_by("id")
     )

@@ -37,6 +37,7 @@ ANNOTATION_REQUESTED_AT = f"{GROUP}/requested-at"  # on a WarehouseCluster: when
 ANNOTATION_RESUMED_AT = f"{GROUP}/resumed-at"  # on a WarehouseCluster: since when its warehouse is started
 ANNOTATION_AUTOMATIC = f"{GROUP}/automatic"  # on a WarehouseCluster: "true" when the scaling policy started it
 ANNOTATION_RESIZED_AT = f"{GROUP}/resized-at"  # on a WarehouseCluster: when its last resize was decided
+ANNOTATION_MONITOR = f"{GROUP}/resource-monitor"  # on a WarehouseCluster: its warehouse's ResourceMonitor at the start
 ANNOTATION_BOOT_FAILURES = f"{GROUP}/boot-failures"  # on a node: failed boots in a row before this one
 
 FINALIZER_CLUSTER = f"{GROUP}/cluster"

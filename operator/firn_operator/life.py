@@ -15,6 +15,7 @@ from firn_operator.config import Settings
 from firn_operator.controllers.account import Wiring
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.loop import Loops
+from firn_operator.controllers.metering import MeteringController
 from firn_operator.controllers.network import NetworkPolicies
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.warehouse import WarehouseController
@@ -47,7 +48,10 @@ class Operator:
         self._clusters = ClusterController(
             api, self._account, agents, self._events, steps, self._pools, self._cluster_loops.interrupted
         )
-        self._wiring = Wiring(self._account.state, self._warehouse_loops, self._cluster_loops, self._pool_loops)
+        self._metering_loops = Loops("metering", MeteringController(api, self._account).reconcile)
+        self._wiring = Wiring(
+            self._account.state, self._warehouse_loops, self._cluster_loops, self._pool_loops, self._metering_loops
+        )
         self._lease = OperatorLease(api, settings.identity, settings.lease_seconds)
         self._watches = Watches(api, self._account, settings.resync_seconds, self._wiring.all_warehouses)
         self._leading = False
@@ -83,7 +87,7 @@ class Operator:
     async def _lead(self, stop: asyncio.Event) -> None:
         """Know everything first, then act: no decision is taken before the first complete lists."""
         keeping = asyncio.create_task(self._lease.keep(), name="lease")
-        loops = (self._cluster_loops, self._pool_loops, self._warehouse_loops)
+        loops = (self._cluster_loops, self._pool_loops, self._warehouse_loops, self._metering_loops)
         lost = False
         tasks: list[asyncio.Task[None]] = []
         try:

@@ -20,13 +20,17 @@ def cluster_manifest(
 ) -> Manifest:
     """Return the manifest of the warehouse's cluster with this index; `resumed_at` is since when it is started."""
     notes = {names.ANNOTATION_REQUESTED_AT: stamp(requested_at), names.ANNOTATION_RESUMED_AT: stamp(resumed_at)}
+    if automatic:
+        notes[names.ANNOTATION_AUTOMATIC] = "true"
+    if warehouse.spec.resource_monitor:
+        notes[names.ANNOTATION_MONITOR] = warehouse.spec.resource_monitor
     return {
         "apiVersion": names.API_VERSION,
         "kind": "WarehouseCluster",
         "metadata": {
             "name": f"{warehouse.name}-{index}",
             "labels": {names.LABEL_PART_OF: names.PART_OF},
-            "annotations": notes | ({names.ANNOTATION_AUTOMATIC: "true"} if automatic else {}),
+            "annotations": notes,
             "ownerReferences": [owner("VirtualWarehouse", warehouse.name, warehouse.uid)],
             "finalizers": [names.FINALIZER_CLUSTER],
         },

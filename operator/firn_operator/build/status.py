@@ -14,6 +14,7 @@ from firn_model.warehouses import ClusterSummary, ScalingStatus, WarehousePhase,
 
 from firn_operator.decide import pool as pool_decisions
 from firn_operator.decide import warehouse as warehouse_decisions
+from firn_operator.decide.metering import metered, opened
 from firn_operator.decide.observed import Cluster, Node
 from firn_operator.decide.reason import Reason
 
@@ -66,6 +67,7 @@ def cluster_running(
             "desired_nodes": node_count(cluster.spec.size, cluster.spec.type),
             "drained": False,
             "started_at": cluster.status.started_at or now,
+            "metering": cluster.status.metering or (opened(metered(cluster), now),),
             "steps": tuple(ClusterStep(step=step, at=at) for step, at in steps.items()),
             "observed_generation": cluster.generation,
             "conditions": ready_condition(
@@ -107,7 +109,7 @@ def cluster_phase(cluster: Cluster, phase: ClusterPhase, reason: Reason, message
         "observed_generation": cluster.generation,
     }
     if drained:
-        update |= {"endpoint": None, "ready_nodes": 0}
+        update |= {"endpoint": None, "ready_nodes": 0, "drained_at": cluster.status.drained_at or now}
     return cluster.status.model_copy(update=update)
 
 
@@ -117,7 +119,7 @@ def warehouse_phase(observed: warehouse_decisions.Observed) -> WarehousePhase:
         return WarehousePhase.RUNNING
     if observed.active:
         return WarehousePhase.RESUMING
-    return WarehousePhase.SUSPENDING if observed.clusters else WarehousePhase.SUSPENDED
+    return WarehousePhase.SUSPENDING if observed.present else WarehousePhase.SUSPENDED
 
 
 def warehouse_status(
@@ -131,7 +133,7 @@ def warehouse_status(
     warehouse, phase = observed.warehouse, warehouse_phase(observed)
     old = warehouse.status
     newly_suspended = phase not in STARTED and (old.phase in STARTED or old.suspended_at is None)
-    clusters = sorted(observed.clusters, key=lambda c: c.spec.index)
+    clusters = sorted(observed.present, key=lambda c: c.spec.index)
     running = [c for c in clusters if c.is_running]
     words = (_waiting_words(observed) if phase is WarehousePhase.RESUMING else "") or message
     return old.model_copy(

@@ -10,11 +10,12 @@ from firn_operator.observe.state import State
 class Wiring:
     """Wakes the loops that a change concerns: claims first, then the pools that refill, then statuses."""
 
-    def __init__(self, state: State, warehouses: Loops, clusters: Loops, pools: Loops) -> None:
+    def __init__(self, state: State, warehouses: Loops, clusters: Loops, pools: Loops, metering: Loops) -> None:
         self._state = state
         self._warehouses = warehouses
         self._clusters = clusters
         self._pools = pools
+        self._metering = metering
         state.listeners.append(self.changed)
 
     def changed(self, before: object | None, after: object | None) -> None:
@@ -33,6 +34,7 @@ class Wiring:
         """Wake everyone, as after a start or a resync."""
         for cluster in self._state.clusters.values():
             self._clusters.wake(cluster.name)
+            self._metering.wake(cluster.name)
         for pool in self._state.pools.values():
             self._pools.wake(pool.name)
         self.all_warehouses()
@@ -59,6 +61,7 @@ class Wiring:
         self._clusters.wake(cluster.name)
         self._warehouses.wake(cluster.spec.warehouse)
         self._pools.wake(cluster.spec.pool)
+        self._metering.wake(cluster.name)
 
     def _warehouse_changed(self, warehouse: Warehouse) -> None:
         self._warehouses.wake(warehouse.name)

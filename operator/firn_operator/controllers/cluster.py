@@ -295,12 +295,17 @@ class ClusterController:
         return warehouse.uid == cluster.warehouse_uid
 
     async def _remove_finalizer(self, cluster: Cluster, action: RemoveFinalizer) -> None:
-        patch = {"metadata": {"uid": cluster.uid, "finalizers": None}}
+        kept = [names.FINALIZER_METERING] if cluster.awaits_services else None
+        patch = {"metadata": {"uid": cluster.uid, "finalizers": kept}}
         try:
-            await self._api.patch(CLUSTERS, cluster.name, patch)
+            raw = await self._api.patch(CLUSTERS, cluster.name, patch)
         except (NotFoundError, ConflictError):
             log.info("cluster is gone already", cluster=cluster.name)
-        self._account.state.clusters.remove(cluster.name, cluster.uid)
+            raw = {}
+        if raw and kept:
+            self._account.learn_cluster(raw)
+        else:
+            self._account.state.clusters.remove(cluster.name, cluster.uid)
         self._talks.pop(cluster.uid, None)
         self._failed_binds.pop(cluster.uid, None)
         self._waited.discard(cluster.uid)

@@ -7,9 +7,12 @@ import structlog
 
 from firn_operator import metrics
 from firn_operator.build.cluster import cluster_manifest, resize_patch, stamp
+from firn_operator.build.metering import with_credits
 from firn_operator.build.status import difference, warehouse_status
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.network import NetworkPolicies
+from firn_operator.decide.decision import earliest
+from firn_operator.decide.metering import burn_rate
 from firn_operator.decide.observed import Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.scaling import NoteSpare
@@ -26,6 +29,8 @@ log = structlog.get_logger()
 QUIET = timedelta(milliseconds=200)
 """How long a warehouse's status waits for its new cluster: the API server's time belongs to the claim, and a resume
 that takes less needs one write, not two."""
+CREDITS_PERIOD = timedelta(seconds=30)
+"""How often the credits used are written when nothing else has changed."""
 LOAD = frozenset({"load"})
 Told = StartCluster | DrainCluster | ResizeCluster
 
@@ -40,6 +45,7 @@ class WarehouseController:
         self._steps = steps
         self._network = network
         self._drained_at: dict[str, datetime] = {}
+        self._credits_at: dict[str, datetime] = {}
 
     def observe(self, warehouse: Warehouse) -> Observed:
         """Return what is known of a warehouse."""
@@ -51,6 +57,7 @@ class WarehouseController:
         warehouse = self._account.state.warehouses.get(name)
         if warehouse is None:
             self._drained_at.pop(name, None)
+            self._credits_at.pop(name, None)
             raise Gone
         now = utc_now()
         observed = self.observe(warehouse)
@@ -62,8 +69,8 @@ class WarehouseController:
         waits_until = self._quiet_until(observed, now)
         if waits_until:
             return waits_until
-        await self._write_status(observed, decision.reason, decision.message)
-        return decision.wake_at
+        show_at = await self._write_status(observed, decision.reason, decision.message)
+        return earliest((decision.wake_at, show_at))
 
     def _quiet_until(self, observed: Observed, now: datetime) -> datetime | None:
         young = [c.requested_at + QUIET for c in observed.active if not c.is_running]
@@ -142,21 +149,28 @@ class WarehouseController:
         log.info("warehouse", action=kind, warehouse=warehouse.name, reason=action.reason.value, message=message)
         self._events.tell("VirtualWarehouse", warehouse.name, warehouse.uid, action.reason, message)
 
-    async def _write_status(self, observed: Observed, reason: Reason, message: str) -> None:
+    async def _write_status(self, observed: Observed, reason: Reason, message: str) -> datetime | None:
+        """Write what has changed, with the credits of this moment; return when these are worth a write of their own."""
         warehouse = observed.warehouse
         now = utc_now()
-        first = warehouse.created_at if warehouse.status.suspended_at is None and not observed.clusters else now
+        first = warehouse.created_at if warehouse.status.suspended_at is None and not observed.present else now
         suspended_at = self._drained_at.get(warehouse.name, first)
         after = warehouse_status(observed, reason, message, suspended_at, now)
-        patch = difference(warehouse.status, after, LOAD)
-        if patch is None or warehouse.deleting:
-            return
+        shown = with_credits(after, observed, now)
+        burns = burn_rate(observed.clusters, now) > 0
+        due_at = self._credits_at.get(warehouse.name, now) + CREDITS_PERIOD if burns else now
+        changed = difference(warehouse.status, after, LOAD)
+        patch = difference(warehouse.status, shown, LOAD)
+        if patch is None or warehouse.deleting or (changed is None and now < due_at):
+            return due_at if burns else None
         patch["metadata"] = {"uid": warehouse.uid}
         try:
             raw = await self._api.patch(WAREHOUSES, warehouse.name, patch, "status")
         except (NotFoundError, ConflictError):
-            return
+            return None
+        self._credits_at[warehouse.name] = now
         self._account.state.warehouses.put(parse.warehouse(raw))
         if after.phase is not warehouse.status.phase:
             text = f"now {after.phase.value}"
             self._events.tell("VirtualWarehouse", warehouse.name, warehouse.uid, reason, text)
+        return now + CREDITS_PERIOD if burns else None

@@ -239,6 +239,8 @@ def _decide_leaving(observed: Observed, now: datetime) -> Decision[Action]:
     nodes = tuple(n for n in observed.nodes if not n.deleting)
     if nodes:
         return Decision(tuple(ReleaseNode(n, Reason.RELEASED) for n in nodes), Reason.RELEASED, "releasing its nodes")
+    if cluster.has_finalizer and not cluster.is_metered:
+        return Decision((), Reason.RELEASED, "counting what it used")
     if cluster.has_finalizer:
         return Decision((RemoveFinalizer(),), Reason.RELEASED, "released")
     return Decision((), Reason.RELEASED, "released")

@@ -100,11 +100,27 @@ class Cluster:
     """Since when its warehouse is started; None: since this cluster was requested."""
     automatic: bool = False
     """Whether the scaling policy started it."""
+    resized_at: datetime | None = None
+    monitor: str | None = None
+    """The ResourceMonitor of its warehouse when it was started."""
+    awaits_services: bool = False
+    """Whether the services have not stored its metering yet."""
 
     @property
     def is_leaving(self) -> bool:
         """Whether it takes no new work and will be gone."""
         return self.deleting or self.spec.drain
+
+    @property
+    def is_released(self) -> bool:
+        """Whether nothing is left of it but what the services have yet to store."""
+        return self.deleting and not self.has_finalizer
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether all that it used is in its status, and will not grow."""
+        metering = self.status.metering
+        return self.status.started_at is None or (bool(metering) and all(i.ended_at for i in metering))
 
     @property
     def run_since(self) -> datetime:

@@ -37,6 +37,11 @@ class Observed:
         return tuple(sorted((c for c in self.clusters if not c.is_leaving), key=lambda c: c.spec.index))
 
     @property
+    def present(self) -> tuple[Cluster, ...]:
+        """The clusters that have nodes still, or wait for some; of the others only the name is in use."""
+        return tuple(c for c in self.clusters if not c.is_released)
+
+    @property
     def running_since(self) -> datetime | None:
         """Since when the warehouse is started; requests that are older do not concern this run.
 
@@ -111,7 +116,7 @@ def _wish_to_resume(observed: Observed, now: datetime) -> Reason | None:
     if warehouse.spec.auto_resume and load and observed.services and observed.services.vouches_for(load, now):
         suspended_at = warehouse.status.suspended_at
         stranded = (
-            load.running > 0 and not observed.clusters and (suspended_at is None or load.observed_at > suspended_at)
+            load.running > 0 and not observed.present and (suspended_at is None or load.observed_at > suspended_at)
         )
         if (load.queued > 0 and _is_after_suspend_request(warehouse, load)) or stranded:
             return Reason.STATEMENT_QUEUED
@@ -262,7 +267,7 @@ def _drain_all(observed: Observed, reason: Reason, message: str) -> Decision[Act
 
 
 def _suspended_message(observed: Observed) -> str:
-    if observed.clusters:
+    if observed.present:
         return "draining its last statements"
     if not observed.warehouse.spec.auto_resume:
         return "suspended; spec.autoResume is off, so only a resume request starts it"

@@ -109,6 +109,9 @@ def cluster(raw: Raw) -> Cluster:
         status=_read(ClusterStatus, raw, "status"),
         resumed_at=moment(notes.get(names.ANNOTATION_RESUMED_AT)),
         automatic=notes.get(names.ANNOTATION_AUTOMATIC) == "true",
+        resized_at=moment(notes.get(names.ANNOTATION_RESIZED_AT)),
+        monitor=notes.get(names.ANNOTATION_MONITOR),
+        awaits_services=names.FINALIZER_METERING in (meta.get("finalizers") or ()),
     )
 
 

@@ -1,0 +1,82 @@
+"""Metering: write what clusters use into their status, count it before they go, and let them go."""
+
+from datetime import datetime
+
+import structlog
+from firn_model import names
+from firn_model.clusters import MeterInterval
+
+from firn_operator.build.metering import ledger_of, ledger_patch, metering_patch
+from firn_operator.controllers.loop import Gone, utc_now
+from firn_operator.decide.metering import count, gives_up_services_at, meter, metered
+from firn_operator.decide.observed import Cluster
+from firn_operator.errors import ConflictError, NotFoundError, UnreadableError
+from firn_operator.kube.api import CLUSTERS, WAREHOUSES, KubeApi
+from firn_operator.observe.account import Account
+
+log = structlog.get_logger()
+
+
+class MeteringController:
+    """The loop body of the clusters' metering; it runs beside that of the clusters themselves."""
+
+    def __init__(self, api: KubeApi, account: Account) -> None:
+        self._api = api
+        self._account = account
+
+    async def reconcile(self, name: str) -> datetime | None:
+        """Observe, decide, apply."""
+        cluster = self._account.state.clusters.get(name)
+        if cluster is None:
+            raise Gone
+        now = utc_now()
+        intervals = meter(metered(cluster), cluster.status.metering, now)
+        if intervals != cluster.status.metering:
+            if cluster.status.drained:
+                await self._count(cluster, intervals)
+            await self._write(cluster, intervals)
+            return None
+        gives_up_at = gives_up_services_at(cluster, self._account.state.services)
+        if gives_up_at is not None and now >= gives_up_at:
+            await self._let_go(cluster)
+            return None
+        return gives_up_at
+
+    async def _count(self, cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> None:
+        """Add a drained cluster to its warehouse's ledger. Only after that its last intervals are written.
+
+        So whoever waits for sealed intervals, the cluster's own finalizer among them, waits for this too.
+        """
+        try:
+            warehouse = self._account.learn_warehouse(await self._api.get(WAREHOUSES, cluster.spec.warehouse))
+        except (NotFoundError, UnreadableError):
+            return
+        if warehouse.uid != cluster.warehouse_uid:
+            return
+        before = ledger_of(warehouse)
+        after = count(before, cluster.uid, intervals, self._account.state.epochs())
+        if after != before:
+            raw = await self._api.patch(WAREHOUSES, warehouse.name, ledger_patch(warehouse, after), "status")
+            self._account.learn_warehouse(raw)
+
+    async def _write(self, cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> None:
+        try:
+            raw = await self._api.patch(CLUSTERS, cluster.name, metering_patch(cluster, intervals), "status")
+        except (NotFoundError, ConflictError):
+            self._account.state.clusters.remove(cluster.name, cluster.uid)
+            return
+        self._account.learn_cluster(raw)
+
+    async def _let_go(self, cluster: Cluster) -> None:
+        """Take the services' finalizer away: they have been gone for too long."""
+        log.warning("metering not stored by the services", cluster=cluster.name, metering=len(cluster.status.metering))
+        raw = await self._api.get(CLUSTERS, cluster.name)
+        kept = [f for f in raw["metadata"].get("finalizers") or () if f != names.FINALIZER_METERING]
+        patch = {
+            "metadata": {
+                "uid": cluster.uid,
+                "resourceVersion": raw["metadata"]["resourceVersion"],
+                "finalizers": kept or None,
+            }
+        }
+        await self._api.patch(CLUSTERS, cluster.name, patch)
