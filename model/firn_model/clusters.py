@@ -1,11 +1,12 @@
 """Kind WarehouseCluster: one running Ray cluster of a warehouse. Made and deleted by the operator."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import Field
 
-from firn_model.base import Resource, keyed_by, rules
+from firn_model.base import Credits, Resource, keyed_by, rules
 from firn_model.conditions import Conditions
 from firn_model.sizes import WarehouseSize, WarehouseType
 
@@ -67,6 +68,13 @@ class MeterInterval(Resource):
     burst_nodes: int = Field(default=0, ge=0, description="0: the cluster itself; else leased nodes, billed by node.")
     started_at: datetime = Field(description="From when it is billed.")
     ended_at: datetime | None = Field(default=None, description="None while it goes on.")
+
+
+class MeterLedger(Resource):
+    """What the clusters used that have gone, or are about to: each is counted once."""
+
+    credit_seconds: Credits = Field(default=Decimal(0), description="Their credits an hour times seconds, exactly.")
+    counted: tuple[str, ...] = Field(default=(), description="UIDs of those among them that are still there.")
 
 
 class ClusterStep(Resource):

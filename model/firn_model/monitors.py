@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from firn_model.base import Credits, Resource, rules
+from firn_model.clusters import MeterLedger
 from firn_model.conditions import Conditions
 
 
@@ -63,5 +64,11 @@ class MonitorStatus(Resource):
 
     credits_used: Credits | None = Field(default=None, description="Credits used in this period.")
     period_start: datetime | None = Field(default=None, description="When this period started.")
+    period_end: datetime | None = Field(default=None, description="When the next one starts; unset: never.")
+    limit: MonitorAction | None = Field(
+        default=None, description="What it does to its warehouses now: suspend, suspendImmediately, or nothing."
+    )
+    reached: tuple[int, ...] = Field(default=(), description="Percents of the triggers that were reached and told.")
+    metering: MeterLedger | None = Field(default=None, description="What former clusters used in this period.")
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
     conditions: Conditions = ()

@@ -1,12 +1,12 @@
 """Kind VirtualWarehouse: what users create."""
 
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import Field
 
 from firn_model.base import Credits, Resource, keyed_by, rules
+from firn_model.clusters import MeterLedger
 from firn_model.conditions import Conditions
 from firn_model.sizes import MAX_CLUSTERS, WarehouseSize, WarehouseType
 
@@ -180,13 +180,6 @@ class ScalingStatus(Resource):
     spares_of: int = Field(default=0, ge=0, description="How many clusters that was said of.")
 
 
-class WarehouseMetering(Resource):
-    """What the clusters used that have gone, or are about to: each is counted once."""
-
-    credit_seconds: Credits = Field(default=Decimal(0), description="Their credits an hour times seconds, exactly.")
-    counted: tuple[str, ...] = Field(default=(), description="UIDs of those among them that are still there.")
-
-
 class WarehouseStatus(Resource):
     """What is true of a virtual warehouse. The operator owns all but `load`."""
 
@@ -198,7 +191,7 @@ class WarehouseStatus(Resource):
     scaling: ScalingStatus | None = Field(default=None, description="What the scaling policy remembers.")
     load: WarehouseLoad | None = Field(default=None, description="What the services report; they alone write it.")
     credits_used: Credits | None = Field(default=None, description="Credits used since it was created.")
-    metering: WarehouseMetering | None = Field(default=None, description="What its former clusters used.")
+    metering: MeterLedger | None = Field(default=None, description="What its former clusters used.")
     resumed_at: datetime | None = Field(default=None, description="When its last resume was complete.")
     suspended_at: datetime | None = Field(default=None, description="When its last suspend was complete.")
     endpoint: str | None = Field(default=None, description="Where statements for it are submitted.")

@@ -16,6 +16,7 @@ from firn_operator.controllers.account import Wiring
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.loop import Loops
 from firn_operator.controllers.metering import MeteringController
+from firn_operator.controllers.monitor import MonitorController, MonitorWiring
 from firn_operator.controllers.network import NetworkPolicies
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.warehouse import WarehouseController
@@ -52,6 +53,8 @@ class Operator:
         self._wiring = Wiring(
             self._account.state, self._warehouse_loops, self._cluster_loops, self._pool_loops, self._metering_loops
         )
+        self._monitor_loops = Loops("monitor", MonitorController(api, self._account, self._events).reconcile)
+        self._monitor_wiring = MonitorWiring(self._account.state, self._monitor_loops, self._warehouse_loops.wake)
         self._lease = OperatorLease(api, settings.identity, settings.lease_seconds)
         self._watches = Watches(api, self._account, settings.resync_seconds, self._wiring.all_warehouses)
         self._leading = False
@@ -87,7 +90,13 @@ class Operator:
     async def _lead(self, stop: asyncio.Event) -> None:
         """Know everything first, then act: no decision is taken before the first complete lists."""
         keeping = asyncio.create_task(self._lease.keep(), name="lease")
-        loops = (self._cluster_loops, self._pool_loops, self._warehouse_loops, self._metering_loops)
+        loops = (
+            self._cluster_loops,
+            self._pool_loops,
+            self._warehouse_loops,
+            self._metering_loops,
+            self._monitor_loops,
+        )
         lost = False
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -95,6 +104,7 @@ class Operator:
             for loop in loops:
                 loop.start()
             self._wiring.all()
+            self._monitor_wiring.all()
             self._leading = True
             tasks = [_task(self._watches.run()), _task(self._watches.resync()), _task(self._events.run())]
             failures = [loop.failed for loop in loops if loop.failed is not None]

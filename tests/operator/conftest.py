@@ -19,7 +19,7 @@ from firn_operator.agents import Agents, agent_session
 from firn_operator.build.cluster import stamp
 from firn_operator.config import Settings
 from firn_operator.errors import ConflictError, NotFoundError, UnavailableError
-from firn_operator.kube.api import CLUSTERS, LEASES, NODE_SELECTOR, PODS, POOLS, WAREHOUSES, KubeApi
+from firn_operator.kube.api import CLUSTERS, LEASES, MONITORS, NODE_SELECTOR, PODS, POOLS, WAREHOUSES, KubeApi
 from firn_operator.life import Operator
 
 from tests.operator.fake_nodes import FakeAgent, FakeNodes
@@ -52,7 +52,7 @@ async def _install_crds() -> None:
     try:
         for file in sorted(CRDS.glob("*.yaml")):
             await api.request("POST", path, yaml.safe_load(file.read_text()))
-        for resource in (WAREHOUSES, CLUSTERS, POOLS):
+        for resource in (WAREHOUSES, CLUSTERS, POOLS, MONITORS):
             await eventually(functools.partial(_served, api, resource))
     finally:
         await api.close()
@@ -96,6 +96,9 @@ class Account:
 
     async def add_warehouse(self, name: str, **spec: Any) -> None:
         await self.api.create(WAREHOUSES, _object("VirtualWarehouse", name, spec))
+
+    async def add_monitor(self, name: str, **spec: Any) -> None:
+        await self.api.create(MONITORS, _object("ResourceMonitor", name, spec))
 
     async def report(self, name: str, queued: int = 0, running: int = 0, idle_since: datetime | None = None) -> None:
         """Report a load as the services do."""

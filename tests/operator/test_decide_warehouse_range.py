@@ -7,6 +7,7 @@ import pytest
 from firn_model.clusters import ClusterSpec
 from firn_model.sizes import WarehouseSize, WarehouseType
 from firn_model.warehouses import ClusterLoad, ScalingStatus, WarehouseLoad
+from firn_operator.decide.monitor import Limit
 from firn_operator.decide.observed import Cluster, Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.scaling import NoteSpare
@@ -180,6 +181,18 @@ def resized(index: int, size: WarehouseSize) -> ResizeCluster:
 )
 def test_decide(what: Warehouse, clusters: tuple[Cluster, ...], expected: tuple[object, ...]) -> None:
     assert decide(Observed(what, clusters, ALIVE), NOW).actions == expected
+
+
+@pytest.mark.parametrize("reason", [Reason.MONITOR_SUSPEND, Reason.MONITOR_SUSPEND_IMMEDIATELY])
+def test_a_reached_monitor_drains_all_and_refuses_every_resume(reason: Reason) -> None:
+    limit = Limit("m", reason, "resource monitor m has reached its limit")
+    both = (cluster(1), cluster(2))
+    running = Observed(warehouse(AUTO, busy(3, 8, 8)), both, ALIVE, limit)
+    assert decide(running, NOW).actions == (drain(1, reason), drain(2, reason))
+    asked = warehouse(AUTO, busy(3), suspended=60, resume_requested_at=ago(1))
+    assert decide(Observed(asked, (), ALIVE, limit), NOW).actions == ()
+    assert decide(Observed(asked, (), ALIVE, limit), NOW).message == limit.message
+    assert decide(Observed(asked, (), ALIVE), NOW).actions == (start(1, Reason.STATEMENT_QUEUED),)
 
 
 @given(

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from firn_model.clusters import MeterInterval
+from firn_model.clusters import MeterInterval, MeterLedger
 from firn_model.credits import to_credits
-from firn_model.warehouses import WarehouseMetering, WarehouseStatus
+from firn_model.warehouses import WarehouseStatus
 
 from firn_operator.decide.metering import Ledger, used
 from firn_operator.decide.observed import Cluster, Warehouse
@@ -31,7 +31,7 @@ def metering_patch(cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> di
 
 def ledger_patch(warehouse: Warehouse, ledger: Ledger) -> dict[str, Any]:
     """Return the merge patch of the status with a warehouse's ledger, for the warehouse as it was read."""
-    metering = WarehouseMetering(credit_seconds=ledger.credit_seconds, counted=ledger.counted)
+    metering = MeterLedger(credit_seconds=ledger.credit_seconds, counted=ledger.counted)
     return {
         "metadata": {"uid": warehouse.uid, "resourceVersion": str(warehouse.version)},
         "status": {"metering": metering.manifest()},

@@ -7,11 +7,13 @@ from firn_model import names
 from firn_model.clusters import MeterInterval
 
 from firn_operator.build.metering import ledger_of, ledger_patch, metering_patch
+from firn_operator.build.monitor import counted_patch
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.decide.metering import count, gives_up_services_at, meter, metered
-from firn_operator.decide.observed import Cluster
+from firn_operator.decide.monitor import ledger_in, period_at, start_of
+from firn_operator.decide.observed import Cluster, Warehouse
 from firn_operator.errors import ConflictError, NotFoundError, UnreadableError
-from firn_operator.kube.api import CLUSTERS, WAREHOUSES, KubeApi
+from firn_operator.kube.api import CLUSTERS, MONITORS, WAREHOUSES, KubeApi
 from firn_operator.observe.account import Account
 
 log = structlog.get_logger()
@@ -43,21 +45,42 @@ class MeteringController:
         return gives_up_at
 
     async def _count(self, cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> None:
-        """Add a drained cluster to its warehouse's ledger. Only after that its last intervals are written.
+        """Add a drained cluster to the ledgers of its warehouse and of its resource monitor.
 
-        So whoever waits for sealed intervals, the cluster's own finalizer among them, waits for this too.
+        Only after that its last intervals are written: whoever waits for sealed intervals, the cluster's own finalizer
+        among them, waits for this too.
         """
+        warehouse = await self._read_warehouse(cluster)
+        if warehouse is not None:
+            before = ledger_of(warehouse)
+            after = count(before, cluster.uid, intervals, self._account.state.epochs())
+            if after != before:
+                raw = await self._api.patch(WAREHOUSES, warehouse.name, ledger_patch(warehouse, after), "status")
+                self._account.learn_warehouse(raw)
+        name = warehouse.spec.resource_monitor if warehouse else cluster.monitor
+        if name:
+            await self._count_for_monitor(name, cluster, intervals)
+
+    async def _read_warehouse(self, cluster: Cluster) -> Warehouse | None:
         try:
             warehouse = self._account.learn_warehouse(await self._api.get(WAREHOUSES, cluster.spec.warehouse))
         except (NotFoundError, UnreadableError):
+            return None
+        return warehouse if warehouse.uid == cluster.warehouse_uid else None
+
+    async def _count_for_monitor(self, name: str, cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> None:
+        try:
+            monitor = self._account.learn_monitor(await self._api.get(MONITORS, name))
+        except (NotFoundError, UnreadableError):
             return
-        if warehouse.uid != cluster.warehouse_uid:
+        period = period_at(monitor.spec.frequency, start_of(monitor), utc_now())
+        if period is None:
             return
-        before = ledger_of(warehouse)
-        after = count(before, cluster.uid, intervals, self._account.state.epochs())
+        before = ledger_in(monitor, period)
+        after = count(before, cluster.uid, intervals, self._account.state.epochs(), period.start)
         if after != before:
-            raw = await self._api.patch(WAREHOUSES, warehouse.name, ledger_patch(warehouse, after), "status")
-            self._account.learn_warehouse(raw)
+            patch = counted_patch(monitor, period, after)
+            self._account.learn_monitor(await self._api.patch(MONITORS, name, patch, "status"))
 
     async def _write(self, cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> None:
         try:

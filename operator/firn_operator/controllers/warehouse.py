@@ -8,11 +8,13 @@ import structlog
 from firn_operator import metrics
 from firn_operator.build.cluster import cluster_manifest, resize_patch, stamp
 from firn_operator.build.metering import with_credits
+from firn_operator.build.monitor import with_limit
 from firn_operator.build.status import difference, warehouse_status
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.network import NetworkPolicies
 from firn_operator.decide.decision import earliest
 from firn_operator.decide.metering import burn_rate
+from firn_operator.decide.monitor import limit_of
 from firn_operator.decide.observed import Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.scaling import NoteSpare
@@ -50,7 +52,9 @@ class WarehouseController:
     def observe(self, warehouse: Warehouse) -> Observed:
         """Return what is known of a warehouse."""
         state = self._account.state
-        return Observed(warehouse, state.clusters_of(warehouse.uid), state.services)
+        monitor = state.monitors.get(warehouse.spec.resource_monitor or "")
+        limit = limit_of(monitor) if monitor else None
+        return Observed(warehouse, state.clusters_of(warehouse.uid), state.services, limit)
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""
@@ -149,6 +153,9 @@ class WarehouseController:
         log.info("warehouse", action=kind, warehouse=warehouse.name, reason=action.reason.value, message=message)
         self._events.tell("VirtualWarehouse", warehouse.name, warehouse.uid, action.reason, message)
 
+    def _knows_monitor(self, warehouse: Warehouse) -> bool:
+        return self._account.state.monitors.get(warehouse.spec.resource_monitor or "") is not None
+
     async def _write_status(self, observed: Observed, reason: Reason, message: str) -> datetime | None:
         """Write what has changed, with the credits of this moment; return when these are worth a write of their own."""
         warehouse = observed.warehouse
@@ -156,6 +163,7 @@ class WarehouseController:
         first = warehouse.created_at if warehouse.status.suspended_at is None and not observed.present else now
         suspended_at = self._drained_at.get(warehouse.name, first)
         after = warehouse_status(observed, reason, message, suspended_at, now)
+        after = with_limit(after, warehouse, observed.limit, self._knows_monitor(warehouse), now)
         shown = with_credits(after, observed, now)
         burns = burn_rate(observed.clusters, now) > 0
         due_at = self._credits_at.get(warehouse.name, now) + CREDITS_PERIOD if burns else now

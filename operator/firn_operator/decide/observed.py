@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterSpec, ClusterStatus
+from firn_model.monitors import MonitorSpec, MonitorStatus
 from firn_model.pools import PoolSpec, PoolStatus
 from firn_model.warehouses import WarehouseLoad, WarehouseSpec, WarehouseStatus
 
@@ -152,6 +153,20 @@ class Warehouse:
     def load(self) -> WarehouseLoad | None:
         """What the services last reported, fresh or not."""
         return self.status.load
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """One ResourceMonitor."""
+
+    name: str
+    uid: str
+    version: int
+    generation: int
+    deleting: bool
+    created_at: datetime
+    spec: MonitorSpec
+    status: MonitorStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,14 @@ class Reason(StrEnum):
     RELEASED = "Released"
     WAREHOUSE_GONE = "WarehouseGone"
 
+    # resource monitors
+    WITHIN_QUOTA = "WithinQuota"
+    NOT_STARTED = "NotStarted"
+    MONITOR_MISSING = "MonitorMissing"
+    MONITOR_NOTIFY = "MonitorNotify"
+    MONITOR_SUSPEND = "MonitorSuspend"
+    MONITOR_SUSPEND_IMMEDIATELY = "MonitorSuspendImmediately"
+
     # pools
     REFILL = "Refill"
     ON_DEMAND = "OnDemand"

@@ -14,6 +14,7 @@ from firn_model.warehouses import ScalingStatus, WarehouseLoad
 
 from firn_operator.decide import scaling
 from firn_operator.decide.decision import Decision, earliest
+from firn_operator.decide.monitor import Limit
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.scaling import NoteSpare
@@ -30,6 +31,8 @@ class Observed:
     warehouse: Warehouse
     clusters: tuple[Cluster, ...]
     services: ServicesLease | None
+    limit: Limit | None = None
+    """What its resource monitor does to it."""
 
     @property
     def active(self) -> tuple[Cluster, ...]:
@@ -92,6 +95,8 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
         return _drain_all(observed, Reason.WAREHOUSE_GONE, "the warehouse is being deleted")
     if observed.warehouse.spec.suspended:
         return _drain_all(observed, Reason.HELD, "spec.suspended holds it; set it to false to let statements resume it")
+    if observed.limit:
+        return _drain_all(observed, observed.limit.reason, observed.limit.message)
     if observed.active:
         return _decide_started(observed, now)
     return _decide_suspended(observed, now)

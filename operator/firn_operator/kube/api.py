@@ -4,9 +4,9 @@ What the operator's Role must allow, all in its own namespace:
 
 | group | resources | verbs |
 |---|---|---|
-| firn.dev | virtualwarehouses, warehousepools | get, list, watch |
+| firn.dev | virtualwarehouses, warehousepools, resourcemonitors | get, list, watch |
 | firn.dev | warehouseclusters | get, list, watch, create, patch, delete |
-| firn.dev | virtualwarehouses/status, warehouseclusters/status, warehousepools/status | patch |
+| firn.dev | status of virtualwarehouses, warehouseclusters, warehousepools, resourcemonitors | patch |
 | "" | pods | get, list, watch, create, patch, delete |
 | "" | events | create, patch |
 | coordination.k8s.io | leases | get, list, watch, create, update, patch |
@@ -43,6 +43,7 @@ Raw = dict[str, Any]
 WAREHOUSES = "virtualwarehouses"
 CLUSTERS = "warehouseclusters"
 POOLS = "warehousepools"
+MONITORS = "resourcemonitors"
 PODS = "pods"
 EVENTS = "events"
 LEASES = "leases"

@@ -19,13 +19,13 @@ from kopf import OperatorRegistry, OperatorSettings
 
 from firn_operator import metrics
 from firn_operator.errors import ApiError
-from firn_operator.kube.api import CLUSTERS, LEASES, NODE_SELECTOR, PODS, POOLS, WAREHOUSES, KubeApi
+from firn_operator.kube.api import CLUSTERS, LEASES, MONITORS, NODE_SELECTOR, PODS, POOLS, WAREHOUSES, KubeApi
 from firn_operator.observe import parse
 from firn_operator.observe.account import Account
 
 log = structlog.get_logger()
 
-RESOURCES = (POOLS, PODS, WAREHOUSES, CLUSTERS)
+RESOURCES = (MONITORS, POOLS, PODS, WAREHOUSES, CLUSTERS)
 SERVER_TIMEOUT_SECONDS = 240
 CLIENT_TIMEOUT_SECONDS = 270
 INACTIVITY_SECONDS = 90

@@ -3,7 +3,7 @@
 import structlog
 
 from firn_operator.build.pod import template_hash
-from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
+from firn_operator.decide.observed import Cluster, Monitor, Node, Pool, Warehouse
 from firn_operator.errors import UnreadableError
 from firn_operator.observe import parse
 from firn_operator.observe.parse import Raw
@@ -14,6 +14,7 @@ log = structlog.get_logger()
 WAREHOUSES = "virtualwarehouses"
 CLUSTERS = "warehouseclusters"
 POOLS = "warehousepools"
+MONITORS = "resourcemonitors"
 PODS = "pods"
 LEASES = "leases"
 
@@ -49,6 +50,12 @@ class Account:
         self.state.pools.put(pool)
         return self.state.pools.get(pool.name) or pool
 
+    def learn_monitor(self, raw: Raw) -> Monitor:
+        """Remember a monitor; return what is known of it now. Raises UnreadableError."""
+        monitor = parse.monitor(raw)
+        self.state.monitors.put(monitor)
+        return self.state.monitors.get(monitor.name) or monitor
+
     def read_pool(self, raw: Raw) -> Pool:
         """Return the pool in a raw object, with the hash of the pods it makes now."""
         return parse.pool(raw, template_hash(parse.pool_spec(raw), self.public_key))
@@ -68,6 +75,8 @@ class Account:
                 self.learn_cluster(raw)
             elif resource == POOLS:
                 self.learn_pool(raw)
+            elif resource == MONITORS:
+                self.learn_monitor(raw)
         except UnreadableError as error:
             log.warning("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
 
@@ -79,6 +88,7 @@ class Account:
             WAREHOUSES: self.state.warehouses.remove,
             CLUSTERS: self.state.clusters.remove,
             POOLS: self.state.pools.remove,
+            MONITORS: self.state.monitors.remove,
         }
         shelves[resource](name, uid)
 
@@ -90,6 +100,7 @@ class Account:
             WAREHOUSES: (self.state.warehouses, parse.warehouse),
             CLUSTERS: (self.state.clusters, parse.cluster),
             POOLS: (self.state.pools, self.read_pool),
+            MONITORS: (self.state.monitors, parse.monitor),
         }
         shelf, read = readers[resource]
         items = []

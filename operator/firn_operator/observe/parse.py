@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 from firn_model import names
 from firn_model.base import Resource
 from firn_model.clusters import ClusterSpec, ClusterStatus
+from firn_model.monitors import MonitorSpec, MonitorStatus
 from firn_model.pools import PoolSpec, PoolStatus
 from firn_model.warehouses import WarehouseSpec, WarehouseStatus
 from pydantic import ValidationError
 
 from firn_operator.decide.observed import (
     Cluster,
+    Monitor,
     Node,
     Pool,
     ServicesLease,
@@ -112,6 +114,21 @@ def cluster(raw: Raw) -> Cluster:
         resized_at=moment(notes.get(names.ANNOTATION_RESIZED_AT)),
         monitor=notes.get(names.ANNOTATION_MONITOR),
         awaits_services=names.FINALIZER_METERING in (meta.get("finalizers") or ()),
+    )
+
+
+def monitor(raw: Raw) -> Monitor:
+    """Return the monitor in a ResourceMonitor object."""
+    meta = raw["metadata"]
+    return Monitor(
+        name=meta["name"],
+        uid=meta["uid"],
+        version=version_of(raw),
+        generation=meta.get("generation", 0),
+        deleting="deletionTimestamp" in meta,
+        created_at=_created(meta),
+        spec=_read(MonitorSpec, raw, "spec"),
+        status=_read(MonitorStatus, raw, "status"),
     )
 
 

@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from firn_operator.decide.observed import Cluster, Node, Pool, ServicesLease, Warehouse
+from firn_operator.decide.observed import Cluster, Monitor, Node, Pool, ServicesLease, Warehouse
 
 REMEMBERED_DELETIONS = 10_000
 
@@ -102,6 +102,7 @@ class State:
         self.warehouses: Shelf[Warehouse] = Shelf(self._tell)
         self.clusters: Shelf[Cluster] = Shelf(self._cluster_changed)
         self.pools: Shelf[Pool] = Shelf(self._tell)
+        self.monitors: Shelf[Monitor] = Shelf(self._tell)
         self.nodes: Shelf[Node] = Shelf(self._node_changed)
         self.services: ServicesLease | None = None
         self._nodes_by_pool: defaultdict[str, dict[str, Node]] = defaultdict(dict)
