@@ -38,6 +38,10 @@ class ClusterSpec(Resource):
         ("self.index == oldSelf.index", "spec.index is immutable"),
         ("self.type == oldSelf.type", "spec.type is immutable"),
         ("self.pool == oldSelf.pool", "spec.pool is immutable"),
+        (
+            "self.type != 'SnowparkOptimized' || !(self.size in ['XS', 'S'])",
+            "spec.size must be M or larger when spec.type is SnowparkOptimized",
+        ),
         ("self.drain || !oldSelf.drain", "spec.drain cannot be taken back: a drained cluster is released"),
     )
 

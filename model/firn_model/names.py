@@ -33,6 +33,7 @@ ANNOTATION_RESUME_REQUESTED_AT = f"{GROUP}/resume-requested-at"
 ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
 ANNOTATION_PARKED_AT = f"{GROUP}/parked-at"
 ANNOTATION_WAREHOUSE_UID = f"{GROUP}/warehouse-uid"  # on a claimed or parked node: it serves this warehouse only
+ANNOTATION_HEAD_UID = f"{GROUP}/head-uid"  # on a worker or burst node: pod UID of the head whose Ray it joins
 ANNOTATION_REQUESTED_AT = f"{GROUP}/requested-at"  # on a WarehouseCluster: when the operator decided to start it
 ANNOTATION_RESUMED_AT = f"{GROUP}/resumed-at"  # on a WarehouseCluster: since when its warehouse is started
 ANNOTATION_AUTOMATIC = f"{GROUP}/automatic"  # on a WarehouseCluster: "true" when the scaling policy started it

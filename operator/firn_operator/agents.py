@@ -1,6 +1,7 @@
 """Talking to the agents of nodes: signed messages over kept-alive connections."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -8,7 +9,18 @@ from typing import TypeVar
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model.base import Message
-from firn_model.messages import Bind, BindReply, Drain, DrainReply, Refusal, Signed
+from firn_model.messages import (
+    Bind,
+    BindReply,
+    Drain,
+    DrainReply,
+    HeadAddress,
+    Member,
+    Members,
+    MembersReply,
+    Refusal,
+    Signed,
+)
 from firn_model.signing import HEADER, sign
 from pydantic import ValidationError
 
@@ -18,6 +30,8 @@ from firn_operator.errors import RefusedError, SilentError
 
 MESSAGE_LIFE = timedelta(seconds=60)
 BIND_TIMEOUT_SECONDS = 2.0
+JOIN_TIMEOUT_SECONDS = 15.0
+MEMBERS_WAIT_SECONDS = 30.0
 DRAIN_WAIT_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 1.0
 M = TypeVar("M", bound=Message)
@@ -30,17 +44,36 @@ class Agents:
     key: Ed25519PrivateKey
     session: aiohttp.ClientSession
 
-    async def bind(self, node: Node, cluster: Cluster, role: str, now: datetime) -> BindReply:
-        """Bind a node to a cluster. Raises RefusedError, SilentError."""
+    async def bind(self, node: Node, cluster: Cluster, role: str, head: HeadAddress | None, now: datetime) -> BindReply:
+        """Bind a node to a cluster; one with a `head` to join answers when it has. Raises RefusedError, SilentError."""
         message = Bind(
             pod_uid=node.uid,
             epoch=cluster.uid,
             expires_at=now + MESSAGE_LIFE,
             warehouse=cluster.spec.warehouse,
+            warehouse_uid=cluster.warehouse_uid or "",
             cluster=cluster.name,
             role=role,
+            head=head,
+            cluster_nodes=cluster.desired_nodes,
         )
-        return await self._post(node, "/bind", message, BindReply, BIND_TIMEOUT_SECONDS)
+        timeout = JOIN_TIMEOUT_SECONDS if head else BIND_TIMEOUT_SECONDS
+        return await self._post(node, "/bind", message, BindReply, timeout)
+
+    async def members(
+        self, head: Node, epoch: str, members: Iterable[Member], known: MembersReply | None, now: datetime
+    ) -> MembersReply:
+        """Tell a head its members; with a `known` answer wait until it changes. Raises RefusedError, SilentError."""
+        wait = MEMBERS_WAIT_SECONDS if known else 0
+        message = Members(
+            pod_uid=head.uid,
+            epoch=epoch,
+            expires_at=now + MESSAGE_LIFE,
+            members=tuple(members),
+            wait_seconds=wait,
+            known=known,
+        )
+        return await self._post(head, "/members", message, MembersReply, wait + 5)
 
     async def drain(self, node: Node, epoch: str, now: datetime) -> DrainReply:
         """Have a head drain; answers when it is drained, or after a long wait. Raises RefusedError, SilentError."""

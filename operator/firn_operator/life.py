@@ -13,6 +13,7 @@ from firn_operator import health
 from firn_operator.agents import Agents, agent_session
 from firn_operator.config import Settings
 from firn_operator.controllers.account import Wiring
+from firn_operator.controllers.background import Background
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.loop import Loops
 from firn_operator.controllers.metering import MeteringController
@@ -46,8 +47,17 @@ class Operator:
         self._pool_loops = Loops("pool", self._pools.reconcile)
         self._warehouse_loops = Loops("warehouse", warehouses.reconcile)
         self._cluster_loops = Loops("cluster", self._reconcile_cluster)
+        self._background = Background()
         self._clusters = ClusterController(
-            api, self._account, agents, self._events, steps, self._pools, self._cluster_loops.interrupted
+            api,
+            self._account,
+            agents,
+            self._events,
+            steps,
+            self._pools,
+            self._background,
+            self._cluster_loops.interrupted,
+            self._cluster_loops.wake,
         )
         self._metering_loops = Loops("metering", MeteringController(api, self._account).reconcile)
         self._wiring = Wiring(
@@ -103,11 +113,12 @@ class Operator:
             await self._list_all()
             for loop in loops:
                 loop.start()
+            self._background.begin()
             self._wiring.all()
             self._monitor_wiring.all()
             self._leading = True
             tasks = [_task(self._watches.run()), _task(self._watches.resync()), _task(self._events.run())]
-            failures = [loop.failed for loop in loops if loop.failed is not None]
+            failures = [part.failed for part in (*loops, self._background) if part.failed is not None]
             stopping = _task(_until(stop))
             done, _ = await asyncio.wait({keeping, stopping, *tasks, *failures}, return_when=asyncio.FIRST_COMPLETED)
             lost = keeping in done
@@ -118,6 +129,7 @@ class Operator:
             log.info("stopping", lost_lease=lost)
             for loop in loops:
                 await loop.stop()
+            await self._background.stop()
             await _cancel([*tasks, keeping])
             if not lost and not self._forsaken:
                 await self._lease.release()

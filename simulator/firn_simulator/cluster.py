@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 from firn_model.clusters import ClusterPhase
-from firn_model.sizes import node_count
-from firn_operator.decide import cluster as decisions
+from firn_model.pools import MemoryClass
+from firn_model.sizes import WarehouseSize, WarehouseType, node_count
+from firn_operator.decide import cluster_actions as decisions
+from firn_operator.decide.cluster import decide
+from firn_operator.decide.cluster_observed import Observed, Talk
 from firn_operator.decide.observed import Cluster, Node
 from firn_operator.decide.reason import Reason
 
@@ -60,7 +63,7 @@ class SimulatedCluster:
         self._recorder = around.recorder
         self._cores = cores
         self._nodes: dict[str, Node] = {}
-        self._talk: decisions.Talk | None = None
+        self._talk: Talk | None = None
         self._busy = False
         self._waited = False
         self._started_at: datetime | None = None
@@ -88,22 +91,27 @@ class SimulatedCluster:
             self._talk = replace(self._talk, drained=True)
         self.wake()
 
+    @property
+    def _head_alone(self) -> Cluster:
+        """The cluster as if its head were all: the pool gives heads here, and the other nodes join with them."""
+        spec = self.known.spec.model_copy(update={"size": WarehouseSize.XS, "type": WarehouseType.STANDARD})
+        return replace(self.known, spec=spec)
+
     # Deciding and doing
 
     def _reconcile(self) -> datetime | None:
         if self._busy:
             return None
         now = self._clock.now
-        observed = decisions.Observed(
-            cluster=self.known,
+        spare = self._pool.spare() if not self._nodes else None
+        observed = Observed(
+            cluster=self._head_alone,
             nodes=tuple(self._nodes.values()),
-            spare=self._pool.spare() if not self._nodes else None,
-            talk=self._talk,
-            pool_words="",
-            pool_exists=True,
-            warehouse_exists=True,
+            spares=(spare,) if spare else (),
+            talks={self._talk.uid: self._talk} if self._talk else {},
+            memory_class=MemoryClass.STANDARD,
         )
-        decision = decisions.decide(observed, now)
+        decision = decide(observed, now)
         for action in decision.actions:
             self._do(action)
         if decision.reason is Reason.NO_WARM_NODE and not self._waited:
@@ -121,7 +129,7 @@ class SimulatedCluster:
             case decisions.BeginDrain():
                 self._status(phase=ClusterPhase.DRAINING)
             case decisions.DrainHead(node=node):
-                self._talk = decisions.Talk(node.uid, drained=self._owner.holds_nothing(self))
+                self._talk = Talk(node.uid, drained=self._owner.holds_nothing(self))
                 if self._talk.drained:
                     self.wake()
             case decisions.MarkDrained():

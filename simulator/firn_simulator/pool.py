@@ -77,7 +77,14 @@ class SimulatedPool:
         self._reserved.discard(node.uid)
         self._recorder.hits += hit
         self._recorder.misses += not hit
-        changed = replace(node, state=names.STATE_CLAIMED, cluster=cluster, epoch=epoch, claimed_at=self._clock.now)
+        changed = replace(
+            node,
+            state=names.STATE_CLAIMED,
+            role=names.ROLE_HEAD,
+            cluster=cluster,
+            epoch=epoch,
+            claimed_at=self._clock.now,
+        )
         self._put(changed)
         return changed
 

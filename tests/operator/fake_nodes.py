@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import itertools
 import random
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from firn_model.messages import Bind, BindReply, Drain, DrainReply, Refusal, RefusalReason
+from firn_model.messages import Bind, BindReply, Drain, DrainReply, Members, MembersReply, Refusal, RefusalReason
 from firn_model.names import AGENT_PORT
 from firn_model.signing import HEADER, BadSignatureError, load_public_text, verify
 from firn_operator.errors import ApiError
@@ -40,6 +41,14 @@ class FakeAgent:
     draining: bool = False
     binds: list[str] = field(default_factory=list)
     refuse_bind: RefusalReason | None = None
+    peers: dict[str, "FakeAgent"] = field(default_factory=dict)
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    role: str = ""
+    head_uid: str | None = None
+    members: list[tuple[str, ...]] = field(default_factory=list)
+    joined: set[str] = field(default_factory=set)
+    busy: set[str] = field(default_factory=set)
+    joins: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     runner: web.AppRunner | None = None
 
@@ -48,6 +57,7 @@ class FakeAgent:
         application.add_routes(
             [
                 web.post("/bind", self._bind),
+                web.post("/members", self._members),
                 web.post("/drain", self._drain),
                 web.get("/livez", self._livez),
             ]
@@ -66,6 +76,11 @@ class FakeAgent:
         self.held = 0
         self.changed.set()
 
+    def work_on(self, *uids: str) -> None:
+        """Have a statement hold these nodes, and no others."""
+        self.busy = set(uids)
+        self.changed.set()
+
     async def _livez(self, request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
@@ -78,10 +93,39 @@ class FakeAgent:
             return _refusal(RefusalReason.WRONG_POD)
         if self.epoch not in (None, message.epoch):
             return _refusal(RefusalReason.WRONG_EPOCH)
-        self.epoch = message.epoch
+        if message.head:
+            await self.joins.wait()
+            head = self.peers.get(message.head.pod_uid)
+            if head is None or head.token != message.head.ray_token:
+                return _refusal(RefusalReason.NOT_READY)
+            self.head_uid = head.uid
+            head.joined.add(self.uid)
+            head.changed.set()
+        self.epoch, self.role = message.epoch, message.role
         self.binds.append(message.epoch)
-        reply = BindReply(epoch=message.epoch, ray_address=f"{self.address}:6379", bound_at=datetime.now(UTC))
+        reply = BindReply(
+            epoch=message.epoch, ray_address=f"{self.address}:6379", ray_token=self.token, bound_at=datetime.now(UTC)
+        )
         return web.Response(body=reply.model_dump_json(), content_type="application/json")
+
+    async def _members(self, request: web.Request) -> web.Response:
+        message = Members.model_validate_json(await self._verified(request))
+        if self.epoch != message.epoch:
+            return _refusal(RefusalReason.NOT_BOUND if self.epoch is None else RefusalReason.WRONG_EPOCH)
+        self.members.append(tuple(m.pod_uid for m in message.members))
+        try:
+            async with asyncio.timeout(message.wait_seconds):
+                while (reply := self._reply(message)) == message.known:
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            pass
+        return web.Response(body=reply.model_dump_json(), content_type="application/json")
+
+    def _reply(self, message: Members) -> MembersReply:
+        there = {uid for uid in self.joined if uid in self.peers}
+        joined = sorted(there & {m.pod_uid for m in message.members})
+        return MembersReply(joined=tuple(joined), busy=tuple(sorted(self.busy & there)))
 
     async def _drain(self, request: web.Request) -> web.Response:
         message = Drain.model_validate_json(await self._verified(request))
@@ -123,6 +167,8 @@ class FakeNodes:
         self.trouble: dict[str, Any] | None = None
         self.boots: list[str] = []
         self.refuse_bind: RefusalReason | None = None
+        self.joins = asyncio.Event()
+        self.joins.set()
 
     async def run(self) -> None:
         """Look at the pods again and again."""
@@ -135,10 +181,18 @@ class FakeNodes:
         pods = (await self._api.list_all(PODS, NODE_SELECTOR))["items"]
         present = {p["metadata"]["uid"] for p in pods}
         for uid in [u for u in self.agents if u not in present]:
-            await self.agents.pop(uid).stop()
+            await self._end(uid)
         for pod in pods:
             if pod["metadata"]["uid"] not in self.agents and pod["status"].get("phase") == "Pending":
                 await self._boot(pod)
+
+    async def _end(self, uid: str) -> None:
+        """Stop an agent; the others notice."""
+        agent = self.agents.pop(uid, None)
+        if agent:
+            await agent.stop()
+        for other in self.agents.values():
+            other.changed.set()
 
     async def _boot(self, pod: dict[str, Any]) -> None:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
@@ -147,7 +201,8 @@ class FakeNodes:
                 await self._api.patch(PODS, name, {"status": self.trouble}, "status")
             return
         environment = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
-        agent = FakeAgent(uid, load_public_text(environment["FIRN_PUBLIC_KEY"] or ""), refuse_bind=self.refuse_bind)
+        key = load_public_text(environment["FIRN_PUBLIC_KEY"] or "")
+        agent = FakeAgent(uid, key, refuse_bind=self.refuse_bind, peers=self.agents, joins=self.joins)
         await agent.start()
         self.agents[uid] = agent
         self.boots.append(name)
@@ -166,9 +221,7 @@ class FakeNodes:
     async def fail(self, name: str) -> None:
         """Have a pod's process end."""
         pod = await self._api.get(PODS, name)
-        agent = self.agents.get(pod["metadata"]["uid"])
-        if agent:
-            await agent.stop()
+        await self._end(pod["metadata"]["uid"])
         ended = {"phase": "Failed", "conditions": [{"type": "Ready", "status": "False"}]}
         await self._api.patch(PODS, name, {"status": ended}, "status")
 

@@ -73,9 +73,15 @@ def node(slot: int = 1, ready: bool = True, epoch: str | None = None, age: float
         created_at=ago(age),
         address=f"10.0.0.{slot}" if ready else None,
         epoch=epoch,
+        role=names.ROLE_HEAD if epoch else None,
         claimed_at=ago(age / 2) if epoch else None,
     )
     return replace(plain, **fields)
+
+
+def worker(slot: int, head: str = "u1", **fields: Any) -> Node:
+    """Return a node that was claimed for epoch e1 to join the head of this UID."""
+    return node(slot, epoch="e1", **{"role": names.ROLE_WORKER, "head_uid": head, **fields})
 
 
 def pool(minimum: int = 2, maximum: int = 10, **refill: Any) -> Pool:

@@ -11,13 +11,18 @@ from typing import Any, cast
 
 from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterStatus
+from firn_model.messages import HeadAddress
 from firn_model.warehouses import ScalingStatus
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.pool import PoolController
+from firn_operator.controllers.talks import Talks
 from firn_operator.decide import cluster as clusters
+from firn_operator.decide import cluster_actions as ask
 from firn_operator.decide import pool as pools
 from firn_operator.decide import warehouse as warehouses
+from firn_operator.decide.cluster_observed import HeadAnswer, Talk
 from firn_operator.decide.observed import Cluster, Node, Warehouse
+from firn_operator.decide.reason import Reason
 from firn_operator.observe.account import Account
 
 from tests.operator.observations import ALIVE, TEMPLATE, cluster, node
@@ -49,9 +54,8 @@ class SimulatedAccount(World):
         self.account = Account("key")
         self.pools = PoolController(nothing, self.account, nothing)
         self.controller = ClusterController(
-            nothing, self.account, nothing, nothing, nothing, self.pools, cast("Any", lambda name: None)
+            nothing, self.account, nothing, nothing, nothing, self.pools, nothing, nothing, nothing
         )
-        self.talks: dict[str, clusters.Talk] = {}
         self.account.state.services = ALIVE
         self.account.state.pools.put(self.pool)
         self.deliver(everything=True)
@@ -143,58 +147,78 @@ class SimulatedAccount(World):
 
     def reconcile_cluster(self, name: str) -> None:
         known = self.account.state.clusters.get(name)
-        if known is None or self.pools.reservations.node_of(known.uid):
+        if known is None or self.pools.reservations.count_of(known.uid):
             return
-        observed = replace(self.controller.observe(known), talk=self.talks.get(known.uid))
-        for action in clusters.decide(observed, self.now).actions:
+        for action in clusters.decide(self.controller.observe(known), self.now).actions:
             self._apply(known, action)
 
-    def _apply(self, known: Cluster, action: clusters.Action) -> None:
+    def _apply(self, known: Cluster, action: ask.Action) -> None:
         match action:
-            case clusters.ClaimHead(node=target):
-                self.pools.promise(known.uid, target, self.now)
-                self._send(lambda a=self.account, p=self.pools: self._claim(known, target, a, p), self.in_flight)
-            case clusters.BindHead(node=target):
+            case ask.ClaimHead(node=target):
+                self._promise(known, target, names.ROLE_HEAD)
+            case ask.ClaimNodes(nodes=targets, role=role):
+                for target in targets:
+                    self.memory(known).note(Talk(target.uid))
+                    self._promise(known, target, role)
+            case ask.BindHead(node=target) | ask.BindHeadAgain(node=target):
                 self._bind(known, target)
-            case clusters.ProbeHead(node=target):
+            case ask.BindNode(node=target):
+                self._join(known, target)
+            case ask.TellMembers(head=head, members=members):
+                self._tell(known, head, members)
+            case ask.ProbeHead(node=target):
                 self._ask(known, target)
-            case clusters.DrainHead(node=target):
+            case ask.DrainHead(node=target):
                 agent = self._ask(known, target)
                 if agent:
                     agent.draining = agent.epoch == known.uid
                     drained = agent.epoch != known.uid or not agent.held
-                    self.talks[known.uid] = clusters.Talk(target.uid, drained=drained)
-            case clusters.ClearHead():
+                    self.memory(known).note(Talk(target.uid, drained=drained))
+            case ask.ClearHead():
                 if self._head_is_lost(known):
+                    self.memory(known).head_lost()
                     self._status(known, ClusterStatus())
-            case clusters.BeginDrain():
+            case ask.BeginDrain():
                 self._status(known, known.status.model_copy(update={"phase": ClusterPhase.DRAINING}))
-            case clusters.MarkDrained(reason=reason):
-                if reason is not clusters.Reason.HEAD_LOST or self._head_is_lost(known):
+            case ask.MarkDrained(reason=reason):
+                if reason is not Reason.HEAD_LOST or self._head_is_lost(known):
                     update = {"phase": ClusterPhase.DRAINED, "drained": True, "endpoint": None}
                     self._status(known, known.status.model_copy(update=update))
-            case clusters.ReleaseNode(node=target):
+            case ask.ReleaseNode(node=target):
                 self._delete_node(target)
-            case clusters.DeleteCluster():
+            case ask.DeleteCluster():
                 current = self.clusters.get(known.name)
                 if current and current.uid == known.uid:
                     self._write(self.clusters, replace(current, deleting=True))
-            case clusters.RemoveFinalizer():
+            case ask.RemoveFinalizer():
                 current = self.clusters.get(known.name)
                 if current and current.uid == known.uid:
                     del self.clusters[known.name]
                 self.account.state.clusters.remove(known.name, known.uid)
 
-    def _claim(self, known: Cluster, target: Node, account: Account, controller: PoolController) -> None:
+    def memory(self, known: Cluster) -> Talks:
+        return self.controller._memory.of(known.uid)
+
+    def _promise(self, known: Cluster, target: Node, role: str) -> None:
+        self.pools.promise(known.uid, target, self.now)
+        self._send(lambda a=self.account, p=self.pools: self._claim(known, target, role, a, p), self.in_flight)
+
+    def _claim(self, known: Cluster, target: Node, role: str, account: Account, controller: PoolController) -> None:
         """Carry out a claim at the API server; its sender may be dead by now."""
         current = self.nodes.get(target.name)
         if current and current.uid == target.uid and current.is_warm:
             self.epochs_of.setdefault(target.uid, set()).add(known.uid)
             claimed = replace(
-                current, state=names.STATE_CLAIMED, epoch=known.uid, cluster=known.name, claimed_at=self.now
+                current,
+                state=names.STATE_CLAIMED,
+                epoch=known.uid,
+                cluster=known.name,
+                claimed_at=self.now,
+                role=role,
+                head_uid=None if role == names.ROLE_HEAD else known.status.head_uid,
             )
             self._write(self.nodes, claimed)
-        controller.reservations.release(known.uid)
+        controller.reservations.release(known.uid, target.uid)
         current = self.nodes.get(target.name)
         if current and current.uid == target.uid:
             account.state.nodes.put(current)
@@ -204,9 +228,12 @@ class SimulatedAccount(World):
     def _bind(self, known: Cluster, target: Node) -> None:
         agent = self.agents.get(target.uid)
         if agent is None or agent.epoch not in (None, known.uid):
-            self.talks[known.uid] = clusters.Talk(target.uid, bind_refused="no")
+            self.memory(known).note(Talk(target.uid, bind_refused="no"))
             return
         agent.epoch = known.uid
+        self.memory(known).address = HeadAddress(pod_uid=target.uid, ray_address="head:1", ray_token="t")
+        if known.status.head_uid == target.uid:
+            return
         status = known.status.model_copy(
             update={
                 "phase": ClusterPhase.RUNNING,
@@ -217,11 +244,43 @@ class SimulatedAccount(World):
         )
         self._status(known, status)
 
+    def _join(self, known: Cluster, target: Node) -> None:
+        """A node joins the head's Ray, or not."""
+        talks, agent = self.memory(known), self.agents.get(target.uid)
+        head = talks.address.pod_uid if talks.address else ""
+        if agent is None or head not in self.agents or self.random.random() < 0.1:
+            since = talks.said(target.uid).bind_failing_since or self.now
+            talks.note(Talk(target.uid, bind_failing_since=since, bind_tried_at=self.now))
+            return
+        agent.epoch, agent.head = known.uid, head
+        talks.note(Talk(target.uid, bound_at=self.now))
+
+    def _tell(self, known: Cluster, head: Node, members: tuple[Node, ...]) -> None:
+        told = frozenset(n.uid for n in members)
+        self.memory(known).tell(told)
+        self._answer(known, head.uid)
+
+    def _answer(self, known: Cluster, head_uid: str) -> None:
+        """The head says what it makes of its members, now or later."""
+        talks, agent = self.memory(known), self.agents.get(head_uid)
+        if agent is None or agent.epoch != known.uid or talks.telling is None:
+            return
+        agent.members = talks.telling
+        there = self.joined(head_uid)
+        busy = frozenset(uid for nodes in agent.held.values() for uid in nodes)
+        if self.random.random() < 0.7:
+            talks.answer = HeadAnswer(talks.telling, there & talks.telling, busy & there)
+
+    def hear(self) -> None:
+        """The heads tell what has changed."""
+        for known in self.account.state.clusters.values():
+            self._answer(known, known.status.head_uid or "")
+
     def _ask(self, known: Cluster, target: Node) -> Agent | None:
         agent = self.agents.get(target.uid)
-        said = self.talks.get(known.uid, clusters.Talk(target.uid))
+        said = self.memory(known).said(target.uid)
         since = None if agent else said.silent_since or self.now
-        self.talks[known.uid] = clusters.Talk(target.uid, silent_since=since, probed_at=self.now)
+        self.memory(known).note(Talk(target.uid, silent_since=since, probed_at=self.now))
         return agent
 
     def _head_is_lost(self, known: Cluster) -> bool:
@@ -273,7 +332,9 @@ class SimulatedAccount(World):
         if unchanged and current.version != target.version:
             return
         agent = self.agents.get(target.uid)
-        assert not (agent and agent.held and current.is_alive and current.ready), f"{target.name} held {agent}"
+        if agent and current.is_alive and current.ready:
+            assert not agent.held, f"{target.name} held {agent}"
+            assert not self.is_busy(target.uid), f"{target.name} was busy"
         self._kill(target.name)
         del self.nodes[target.name]
         self.account.state.nodes.remove(target.name, target.uid)
@@ -294,7 +355,9 @@ class SimulatedAccount(World):
             (6, lambda: self.finish(name)),
             (1, lambda: self.request_suspension(name)),
             (1, lambda: self.set_hold(name, self.random.random() < 0.3)),
+            (1, lambda: self.resize(name)),
             (1, self.fail_node),
+            (6, self.hear),
             (1, self.restart),
             (6, self.deliver),
             (6, self.land_request),
@@ -327,6 +390,7 @@ class SimulatedAccount(World):
             while self.in_flight or self.creations_in_flight:
                 self.land_request()
             self.deliver(everything=True)
+            self.hear()
             for name in self.warehouses:
                 self.dispatch(name)
                 self.finish(name)

@@ -2,16 +2,20 @@
 
 import random
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from firn_model import names
+from firn_model.sizes import SIZES
 from firn_model.warehouses import ClusterLoad, WarehouseLoad
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 
 from tests.operator.observations import NOW, REPORTER, pool, warehouse
 
+MOST_NODES = 4
 BOOT = timedelta(seconds=4)
 TARGET = 2
 CONCURRENCY = 3
@@ -34,7 +38,11 @@ class Agent:
 
     epoch: str | None = None
     draining: bool = False
-    held: set[int] = field(default_factory=set)
+    held: dict[int, frozenset[str]] = field(default_factory=dict)
+    """Statements, and the nodes beside the head that each one runs on."""
+    head: str | None = None
+    """The head whose Ray this node has joined."""
+    members: frozenset[str] = frozenset()
 
 
 class World(ABC):
@@ -60,7 +68,12 @@ class World(ABC):
         for number in range(warehouse_count):
             name = f"w{number}"
             self.queued[name] = []
-            spec = {"auto_suspend_seconds": 5, "max_concurrency_level": CONCURRENCY, **RANGES[number % len(RANGES)]}
+            spec = {
+                "size": SIZES[(seed + number) % 3],
+                "auto_suspend_seconds": 5,
+                "max_concurrency_level": CONCURRENCY,
+                **RANGES[number % len(RANGES)],
+            }
             self.warehouses[name] = replace(warehouse(spec), name=name, uid=f"{name}-uid")
 
     @abstractmethod
@@ -81,6 +94,8 @@ class World(ABC):
             owner = next(c.spec.warehouse for c in self.clusters.values() if c.uid == agent.epoch)
             self.queued[owner] = sorted([*self.queued[owner], *agent.held])
             self.report(owner)
+        for other in self.agents.values():
+            other.held = {s: nodes - {item.uid} for s, nodes in other.held.items()}
 
     def fail_node(self) -> None:
         alive = [n for n in self.nodes.values() if n.phase == "Running"]
@@ -103,15 +118,31 @@ class World(ABC):
             agent = self.agents.get(item.status.head_uid or "")
             free = agent and agent.epoch == item.uid and not agent.draining and len(agent.held) < CONCURRENCY
             if agent and free:
-                agent.held.add(self.queued[name].pop(0))
+                agent.held[self.queued[name].pop(0)] = agent.members & self.joined(item.status.head_uid or "")
         self.report(name)
 
     def finish(self, name: str) -> None:
         for item in self.clusters.values():
             agent = self.agents.get(item.status.head_uid or "")
             if item.spec.warehouse == name and agent and agent.epoch == item.uid and agent.held:
-                self.finished.add(agent.held.pop())
+                self.finished.add(agent.held.popitem()[0])
         self.report(name)
+
+    def joined(self, head_uid: str) -> frozenset[str]:
+        """The nodes whose Ray is that of this head; all of them end with it."""
+        return frozenset(
+            uid for uid, agent in self.agents.items() if head_uid in self.agents and agent.head == head_uid
+        )
+
+    def is_busy(self, uid: str) -> bool:
+        """Whether a statement runs on this node."""
+        return any(uid in nodes for agent in self.agents.values() for nodes in agent.held.values())
+
+    def resize(self, name: str) -> None:
+        """Give a warehouse another size."""
+        current = self.warehouses[name]
+        spec = current.spec.model_copy(update={"size": self.random.choice(SIZES[:3])})
+        self._write(self.warehouses, replace(current, spec=spec))
 
     def running(self, name: str) -> int:
         epochs = {c.uid for c in self.clusters.values() if c.spec.warehouse == name}
@@ -179,15 +210,17 @@ class World(ABC):
             self.last_automatic_start[owner.name] = self.now
 
     def check_pool(self) -> None:
-        """The pool never has more warm nodes than its target, one for each waiting cluster and each claim under way."""
+        """The pool never has more warm nodes than its target and what its clusters may want."""
         warm = [n for n in self.nodes.values() if n.is_warm and n.is_alive]
-        waiting = [c for c in self.clusters.values() if c.status.head_uid is None and not c.is_leaving]
-        most = TARGET + max(len(waiting), len(self.warehouses)) + len(self.in_flight)
+        most = TARGET + MOST_NODES * max(len(self.clusters), len(self.warehouses))
         assert len(warm) <= most, [n.name for n in warm]
 
     def check(self) -> None:
-        """No node serves two epochs; nothing accepted has vanished."""
+        """No node serves two epochs, no epoch has two heads; nothing accepted has vanished."""
         assert all(len(epochs) == 1 for epochs in self.epochs_of.values())
+        heads = [n for n in self.nodes.values() if n.role == names.ROLE_HEAD and n.is_alive and n.uid in self.agents]
+        bound = Counter(self.agents[n.uid].epoch for n in heads)
+        assert all(count == 1 for epoch, count in bound.items() if epoch), bound
         waiting = {s for statements in self.queued.values() for s in statements}
         held = {s for agent in self.agents.values() for s in agent.held}
         assert self.accepted == waiting | held | self.finished

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 from firn_model.clusters import ClusterPhase, ClusterStatus
-from firn_operator.decide.cluster import (
+from firn_model.pools import MemoryClass
+from firn_operator.decide.cluster import decide
+from firn_operator.decide.cluster_actions import (
     BeginDrain,
     BindHead,
     ClaimHead,
@@ -12,13 +14,11 @@ from firn_operator.decide.cluster import (
     DeleteCluster,
     DrainHead,
     MarkDrained,
-    Observed,
     ProbeHead,
     ReleaseNode,
     RemoveFinalizer,
-    Talk,
-    decide,
 )
+from firn_operator.decide.cluster_observed import Failures, Observed, Talk
 from firn_operator.decide.observed import Cluster, Node
 from firn_operator.decide.reason import Reason
 
@@ -36,8 +36,12 @@ GOING = replace(DRAINED, deleting=True)
 
 
 def observe(what: Cluster, *nodes: Node, **fields: object) -> Observed:
-    plain = Observed(what, nodes, None, None, "pool default has none ready", True, True)
+    plain = Observed(what, nodes, pool_words="pool default has none ready", memory_class=MemoryClass.STANDARD)
     return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+def said(talk: Talk) -> dict[str, Talk]:
+    return {talk.uid: talk}
 
 
 def kinds(observed: Observed) -> list[str]:
@@ -47,72 +51,72 @@ def kinds(observed: Observed) -> list[str]:
 @pytest.mark.parametrize(
     ("observed", "expected"),
     [
-        pytest.param(observe(PENDING, spare=node(4)), (ClaimHead(node(4)),), id="claims the spare node"),
+        pytest.param(observe(PENDING, spares=(node(4),)), (ClaimHead(node(4)),), id="claims the spare node"),
         pytest.param(observe(PENDING), (), id="waits for one"),
         pytest.param(
             observe(PENDING, CLAIMED), (BindHead(CLAIMED),), id="binds what it has claimed, also after a restart"
         ),
         pytest.param(
-            observe(PENDING, CLAIMED, talk=Talk("u1", bind_failing_since=ago(1), bind_tried_at=ago(1))),
+            observe(PENDING, CLAIMED, talks=said(Talk("u1", bind_failing_since=ago(1), bind_tried_at=ago(1)))),
             (BindHead(CLAIMED),),
             id="binds the same node again for a while",
         ),
         pytest.param(
-            observe(PENDING, CLAIMED, talk=Talk("u1", bind_failing_since=ago(3), bind_tried_at=ago(1))),
+            observe(PENDING, CLAIMED, talks=said(Talk("u1", bind_failing_since=ago(3), bind_tried_at=ago(1)))),
             (ReleaseNode(CLAIMED, Reason.BIND_FAILED),),
             id="then deletes it",
         ),
         pytest.param(
-            observe(PENDING, CLAIMED, talk=Talk("u1", bind_refused="wrong epoch")),
+            observe(PENDING, CLAIMED, talks=said(Talk("u1", bind_refused="wrong epoch"))),
             (ReleaseNode(CLAIMED, Reason.BIND_FAILED),),
             id="a node that refuses is deleted at once",
         ),
         pytest.param(
-            observe(PENDING, CLAIMED, talk=Talk("other", bind_refused="wrong epoch")),
+            observe(PENDING, CLAIMED, talks=said(Talk("other", bind_refused="wrong epoch"))),
             (BindHead(CLAIMED),),
             id="what another node said does not matter",
         ),
         pytest.param(
-            observe(PENDING, spare=node(4), failed_binds=3, last_failed_bind_at=ago(1)), (), id="failed binds are paced"
+            observe(PENDING, spares=(node(4),), failed_heads=Failures(3, ago(1))), (), id="failed binds are paced"
         ),
         pytest.param(observe(RUNNING, CLAIMED), (), id="a ready head is left alone"),
         pytest.param(observe(RUNNING, UNREADY), (ProbeHead(UNREADY),), id="one that is not ready is asked"),
         pytest.param(
-            observe(RUNNING, UNREADY, talk=Talk("u1", silent_since=ago(4), probed_at=ago(0.5))),
+            observe(RUNNING, UNREADY, talks=said(Talk("u1", silent_since=ago(4), probed_at=ago(0.5)))),
             (),
             id="and given some seconds",
         ),
         pytest.param(
-            observe(RUNNING, CLAIMED, talk=Talk("u1", silent_since=ago(60), probed_at=ago(1))),
+            observe(RUNNING, CLAIMED, talks=said(Talk("u1", silent_since=ago(60), probed_at=ago(1)))),
             (),
             id="ready and silent is not dead",
         ),
         pytest.param(
             observe(RUNNING, CLAIMED, node(2, epoch="e1")),
             (ReleaseNode(node(2, epoch="e1"), Reason.EXTRA_NODE),),
-            id="a second node of the epoch is released",
+            id="a second head of the epoch is released",
         ),
         pytest.param(observe(LEAVING, CLAIMED), (BeginDrain(),), id="says first that it drains"),
         pytest.param(observe(DRAINING, CLAIMED), (DrainHead(CLAIMED),), id="then asks the head"),
         pytest.param(
-            observe(DRAINING, CLAIMED, talk=Talk("u1", drained=True)),
+            observe(DRAINING, CLAIMED, talks=said(Talk("u1", drained=True))),
             (MarkDrained(Reason.DRAINED),),
             id="the acknowledgement permits deletion",
         ),
         pytest.param(
-            observe(DRAINING, CLAIMED, talk=Talk("other", drained=True)),
+            observe(DRAINING, CLAIMED, talks=said(Talk("other", drained=True))),
             (DrainHead(CLAIMED),),
             id="only that of this very head",
         ),
         pytest.param(observe(DRAINING, DEAD), (MarkDrained(Reason.HEAD_LOST),), id="so does a head proven dead"),
         pytest.param(observe(DRAINING), (MarkDrained(Reason.HEAD_LOST),), id="or gone"),
         pytest.param(
-            observe(DRAINING, CLAIMED, talk=Talk("u1", silent_since=ago(9000), probed_at=ago(9))),
+            observe(DRAINING, CLAIMED, talks=said(Talk("u1", silent_since=ago(9000), probed_at=ago(9)))),
             (DrainHead(CLAIMED),),
             id="a silent head that is ready is asked for ever: unknown is not dead",
         ),
         pytest.param(
-            observe(DRAINING, UNREADY, talk=Talk("u1", silent_since=ago(5), probed_at=ago(1))),
+            observe(DRAINING, UNREADY, talks=said(Talk("u1", silent_since=ago(5), probed_at=ago(1)))),
             (MarkDrained(Reason.HEAD_SILENT),),
             id="silent and not ready is dead",
         ),
@@ -150,15 +154,15 @@ def test_decide(observed: Observed, expected: tuple[object, ...]) -> None:
     ],
 )
 def test_a_lost_head_takes_the_endpoint_along_first(nodes: tuple[Node, ...], words: str) -> None:
-    decision = decide(observe(RUNNING, *nodes, spare=node(4)), NOW)
+    decision = decide(observe(RUNNING, *nodes, spares=(node(4),)), NOW)
     assert decision.actions == (ClearHead(Reason.HEAD_LOST, words),)
 
 
 def test_a_silent_head_is_cleared_and_released() -> None:
-    observed = observe(RUNNING, UNREADY, talk=Talk("u1", silent_since=ago(5), probed_at=ago(1)))
+    observed = observe(RUNNING, UNREADY, talks=said(Talk("u1", silent_since=ago(5), probed_at=ago(1))))
     assert kinds(observed) == ["ClearHead", "ReleaseNode"]
 
 
 def test_what_it_waits_for_is_said_in_words() -> None:
     assert decide(observe(PENDING), NOW).message == "waits for a node: pool default has none ready"
-    assert decide(observe(PENDING, pool_exists=False), NOW).reason is Reason.POOL_MISSING
+    assert decide(observe(PENDING, memory_class=None), NOW).reason is Reason.POOL_MISSING

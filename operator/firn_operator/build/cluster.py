@@ -52,22 +52,35 @@ def resize_patch(uid: str, size: WarehouseSize, decided_at: datetime) -> Manifes
     }
 
 
-def claim_patch(node: Node, cluster: Cluster, claimed_at: datetime) -> list[dict[str, Any]]:
-    """Return the guarded JSON patch that makes a warm node the head of a cluster."""
-
-    def label(name: str) -> str:
-        return "/metadata/labels/" + name.replace("~", "~0").replace("/", "~1")
-
+def claim_patch(
+    node: Node, cluster: Cluster, role: str, head_uid: str | None, claimed_at: datetime
+) -> list[dict[str, Any]]:
+    """Return the guarded JSON patch that makes a warm node a member of a cluster; `head_uid` is None for the head."""
+    labels = {
+        names.LABEL_STATE: names.STATE_CLAIMED,
+        names.LABEL_WAREHOUSE: cluster.spec.warehouse,
+        names.LABEL_CLUSTER: cluster.name,
+        names.LABEL_EPOCH: cluster.uid,
+        names.LABEL_ROLE: role,
+    }
+    notes = {names.ANNOTATION_CLAIMED_AT: stamp(claimed_at)}
+    if cluster.warehouse_uid:
+        notes[names.ANNOTATION_WAREHOUSE_UID] = cluster.warehouse_uid
+    if head_uid:
+        notes[names.ANNOTATION_HEAD_UID] = head_uid
     owners = [owner("WarehouseCluster", cluster.name, cluster.uid)]
-    note = "/metadata/annotations/" + names.ANNOTATION_CLAIMED_AT.replace("/", "~1")
     return [
         {"op": "test", "path": "/metadata/uid", "value": node.uid},
-        {"op": "test", "path": label(names.LABEL_STATE), "value": names.STATE_WARM},
-        {"op": "replace", "path": label(names.LABEL_STATE), "value": names.STATE_CLAIMED},
-        {"op": "add", "path": label(names.LABEL_WAREHOUSE), "value": cluster.spec.warehouse},
-        {"op": "add", "path": label(names.LABEL_CLUSTER), "value": cluster.name},
-        {"op": "add", "path": label(names.LABEL_EPOCH), "value": cluster.uid},
-        {"op": "add", "path": label(names.LABEL_ROLE), "value": names.ROLE_HEAD},
+        {"op": "test", "path": _label(names.LABEL_STATE), "value": names.STATE_WARM},
+        *({"op": "add", "path": _label(name), "value": value} for name, value in labels.items()),
+        *({"op": "add", "path": _note(name), "value": value} for name, value in notes.items()),
         {"op": "replace", "path": "/metadata/ownerReferences", "value": owners},
-        {"op": "add", "path": note, "value": stamp(claimed_at)},
     ]
+
+
+def _label(name: str) -> str:
+    return "/metadata/labels/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _note(name: str) -> str:
+    return "/metadata/annotations/" + name.replace("~", "~0").replace("/", "~1")

@@ -1,21 +1,17 @@
 """Statuses as merge patches: what is true, in fields and in words, and only what has changed."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from firn_model.base import Resource
-from firn_model.clusters import ClusterPhase, ClusterStatus, ClusterStep, NodeState, NodeStatus
 from firn_model.conditions import Condition, ConditionStatus, set_condition
-from firn_model.names import AGENT_PORT, ROLE_HEAD
+from firn_model.names import AGENT_PORT
 from firn_model.pools import PoolStatus
-from firn_model.sizes import node_count
 from firn_model.warehouses import ClusterSummary, ScalingStatus, WarehousePhase, WarehouseStatus
 
 from firn_operator.decide import pool as pool_decisions
 from firn_operator.decide import warehouse as warehouse_decisions
-from firn_operator.decide.metering import metered, opened
-from firn_operator.decide.observed import Cluster, Node
+from firn_operator.decide.observed import Node
 from firn_operator.decide.reason import Reason
 
 READY = "Ready"
@@ -49,68 +45,6 @@ def endpoint_of(node: Node) -> str:
     """Return the URL of a node's agent."""
     host = f"[{node.address}]" if node.address and ":" in node.address else node.address
     return f"http://{host}:{AGENT_PORT}"
-
-
-def cluster_running(
-    cluster: Cluster, head: Node, endpoint: str, steps: Mapping[str, datetime], now: datetime
-) -> ClusterStatus:
-    """Return the status of a cluster whose head has just been bound."""
-    node = NodeStatus(name=head.name, uid=head.uid, address=head.address or "", role=ROLE_HEAD, state=NodeState.READY)
-    return cluster.status.model_copy(
-        update={
-            "phase": ClusterPhase.RUNNING,
-            "endpoint": endpoint,
-            "head": head.name,
-            "head_uid": head.uid,
-            "nodes": (node,),
-            "ready_nodes": 1,
-            "desired_nodes": node_count(cluster.spec.size, cluster.spec.type),
-            "drained": False,
-            "started_at": cluster.status.started_at or now,
-            "metering": cluster.status.metering or (opened(metered(cluster), now),),
-            "steps": tuple(ClusterStep(step=step, at=at) for step, at in steps.items()),
-            "observed_generation": cluster.generation,
-            "conditions": ready_condition(
-                cluster.status.conditions, True, Reason.HEAD_READY, "", cluster.generation, now
-            ),
-        }
-    )
-
-
-def cluster_without_head(cluster: Cluster, reason: Reason, message: str, now: datetime) -> ClusterStatus:
-    """Return the status of a cluster that has lost its head, or never had one."""
-    return cluster_words(cluster, reason, message, now).model_copy(
-        update={
-            "phase": ClusterPhase.PENDING,
-            "endpoint": None,
-            "head": None,
-            "head_uid": None,
-            "nodes": (),
-            "ready_nodes": 0,
-        }
-    )
-
-
-def cluster_words(cluster: Cluster, reason: Reason, message: str, now: datetime) -> ClusterStatus:
-    """Return the status with what the cluster waits for."""
-    ready = cluster.is_running
-    conditions = ready_condition(cluster.status.conditions, ready, reason, message, cluster.generation, now)
-    return cluster.status.model_copy(update={"conditions": conditions, "observed_generation": cluster.generation})
-
-
-def cluster_phase(cluster: Cluster, phase: ClusterPhase, reason: Reason, message: str, now: datetime) -> ClusterStatus:
-    """Return the status of a cluster that drains or has drained."""
-    conditions = ready_condition(cluster.status.conditions, False, reason, message, cluster.generation, now)
-    drained = phase is ClusterPhase.DRAINED
-    update: dict[str, Any] = {
-        "phase": phase,
-        "drained": drained,
-        "conditions": conditions,
-        "observed_generation": cluster.generation,
-    }
-    if drained:
-        update |= {"endpoint": None, "ready_nodes": 0, "drained_at": cluster.status.drained_at or now}
-    return cluster.status.model_copy(update=update)
 
 
 def warehouse_phase(observed: warehouse_decisions.Observed) -> WarehousePhase:

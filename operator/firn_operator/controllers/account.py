@@ -1,6 +1,6 @@
 """Who is woken by which change."""
 
-from firn_model.clusters import ClusterPhase
+from datetime import datetime
 
 from firn_operator.controllers.loop import Loops
 from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
@@ -52,10 +52,14 @@ class Wiring:
         self._pools.wake(node.pool)
 
     def wake_waiting(self, pool: str) -> None:
-        """Wake the clusters that wait for a node of the pool, the longest waiting first."""
-        waiting = (c for c in self._state.clusters.values() if c.spec.pool == pool and waits(c))
-        for cluster in sorted(waiting, key=lambda c: c.requested_at):
+        """Wake the clusters that wait for a node of the pool: first those without a head, the longest waiting first."""
+        headless = self._state.headless_of_pool(pool)
+        others = (c for c in self._state.clusters_of_pool(pool) if not c.waits_for_head and self._is_short(c))
+        for cluster in (*sorted(headless, key=_age), *sorted(others, key=_age)):
             self._clusters.wake(cluster.name)
+
+    def _is_short(self, cluster: Cluster) -> bool:
+        return not cluster.is_leaving and len(self._state.nodes_of_epoch(cluster.uid)) < cluster.desired_nodes
 
     def _cluster_changed(self, cluster: Cluster) -> None:
         self._clusters.wake(cluster.name)
@@ -74,6 +78,5 @@ class Wiring:
         self._pools.wake(pool.name)
 
 
-def waits(cluster: Cluster) -> bool:
-    """Whether a cluster has no head and wants one."""
-    return not cluster.is_leaving and cluster.status.phase is ClusterPhase.PENDING
+def _age(cluster: Cluster) -> datetime:
+    return cluster.requested_at

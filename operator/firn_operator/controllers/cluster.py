@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -13,38 +13,39 @@ from firn_model.messages import RefusalReason
 
 from firn_operator import metrics
 from firn_operator.agents import Agents
-from firn_operator.build.status import (
-    cluster_phase,
-    cluster_running,
-    cluster_without_head,
-    cluster_words,
-    difference,
-    endpoint_of,
-)
+from firn_operator.build.cluster_status import cluster_now, cluster_phase, cluster_running, cluster_without_head
+from firn_operator.build.status import difference, endpoint_of
+from firn_operator.controllers.background import Background
+from firn_operator.controllers.claims import Claims
 from firn_operator.controllers.loop import Gone, utc_now
+from firn_operator.controllers.members import Membership
 from firn_operator.controllers.pool import PoolController
-from firn_operator.decide.cluster import (
+from firn_operator.controllers.talks import Memory
+from firn_operator.decide.cluster import decide
+from firn_operator.decide.cluster_actions import (
     Action,
     BeginDrain,
     BindHead,
+    BindHeadAgain,
+    BindNode,
     ClaimHead,
+    ClaimNodes,
     ClearHead,
     DeleteCluster,
     DrainHead,
     MarkDrained,
-    Observed,
     ProbeHead,
     ReleaseNode,
     RemoveFinalizer,
-    Talk,
-    decide,
+    TellMembers,
 )
-from firn_operator.decide.decision import Decision
+from firn_operator.decide.cluster_observed import NONE_FAILED, Observed, Talk
+from firn_operator.decide.cluster_workers import CLAIMS_AT_ONCE
+from firn_operator.decide.decision import Decision, earliest
 from firn_operator.decide.observed import Cluster, Node
 from firn_operator.decide.reason import Reason
 from firn_operator.errors import ConflictError, NotFoundError, RefusedError, SilentError
 from firn_operator.kube.api import CLUSTERS, PODS, WAREHOUSES, KubeApi
-from firn_operator.kube.claim import claim, look_again
 from firn_operator.kube.events import Events
 from firn_operator.observe import parse
 from firn_operator.observe.account import Account
@@ -54,9 +55,11 @@ log = structlog.get_logger()
 
 HOLDS_NOTHING = frozenset({RefusalReason.NOT_BOUND, RefusalReason.WRONG_EPOCH})
 """Refusals of a drain by a node that never took this epoch's work, or takes it no more."""
-PERMANENT = frozenset({RefusalReason.WRONG_EPOCH, RefusalReason.WRONG_POD, RefusalReason.BAD_SIGNATURE})
-"""Refusals of a bind that trying again does not change."""
 DEAD = frozenset({Reason.HEAD_LOST, Reason.HEAD_SILENT})
+FAILED_BINDS = frozenset({Reason.BIND_FAILED, Reason.NOT_JOINED})
+REPLACED = FAILED_BINDS | {Reason.HEAD_SILENT, Reason.NODE_FAILED}
+STATUS_PAUSE = timedelta(milliseconds=200)
+"""Least time between two writes of what has become of a cluster's nodes, which join within moments of each other."""
 
 
 class ClusterController:
@@ -70,7 +73,9 @@ class ClusterController:
         events: Events,
         steps: Steps,
         pools: PoolController,
+        background: Background,
         interrupted: Callable[[str], asyncio.Event],
+        wake: Callable[[str], None],
     ) -> None:
         self._api = api
         self._account = account
@@ -79,14 +84,19 @@ class ClusterController:
         self._steps = steps
         self._pools = pools
         self._interrupted = interrupted
-        self._talks: dict[str, Talk] = {}
-        self._failed_binds: dict[str, tuple[int, datetime]] = {}
-        self._waited: set[str] = set()
+        self._memory = Memory()
+        self._claims = Claims(api, account, steps, pools)
+        self._membership = Membership(agents, self._memory, background, wake)
+        self._written_at: dict[str, datetime] = {}
         self._handlers: dict[type[Any], Callable[[Cluster, Any], Awaitable[None]]] = {
-            ClaimHead: self._claim,
+            ClaimHead: self._claim_head,
             BindHead: self._bind,
+            BindHeadAgain: self._membership.bind_head_again,
             ProbeHead: self._probe,
             ClearHead: self._clear,
+            ClaimNodes: self._claim_nodes,
+            BindNode: self._membership.bind_node,
+            TellMembers: self._membership.tell_members,
             BeginDrain: self._begin_drain,
             DrainHead: self._drain,
             MarkDrained: self._mark_drained,
@@ -97,28 +107,38 @@ class ClusterController:
 
     def observe(self, cluster: Cluster) -> Observed:
         """Return what is known of a cluster."""
-        state = self._account.state
+        state, talks = self._account.state, self._memory.of(cluster.uid)
         warehouse = state.warehouses.get(cluster.spec.warehouse)
-        count, last = self._failed_binds.get(cluster.uid, (0, None))
+        pool = state.pools.get(cluster.spec.pool)
+        spares = self._spares(cluster)
         return Observed(
             cluster=cluster,
             nodes=state.nodes_of_epoch(cluster.uid),
-            spare=self._pools.spare(cluster.spec.pool),
-            talk=self._talks.get(cluster.uid),
-            pool_words=self._pools.words(cluster.spec.pool),
-            pool_exists=state.pools.get(cluster.spec.pool) is not None,
+            spares=spares,
+            talks=talks.by_node,
+            telling=talks.telling,
+            answer=talks.answer,
+            has_token=talks.address is not None,
+            pool_words="" if spares else self._pools.words(cluster.spec.pool),
+            memory_class=pool.spec.node.memory_class if pool else None,
             warehouse_exists=warehouse is not None and warehouse.uid == cluster.warehouse_uid,
-            failed_binds=count,
-            last_failed_bind_at=last,
+            failed_heads=talks.failed_heads,
+            failed_joins=talks.failed_joins,
         )
+
+    def _spares(self, cluster: Cluster) -> tuple[Node, ...]:
+        """Return nodes that a cluster could claim: one as its head, then as many as it lacks beyond what heads need."""
+        if cluster.status.head_uid is None:
+            return self._pools.spares(cluster.spec.pool, 1)
+        lacks = min(self._pools.shortage(cluster), CLAIMS_AT_ONCE)
+        return self._pools.spares(cluster.spec.pool, lacks, keep=self._pools.heads_waiting(cluster.spec.pool))
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""
         cluster = self._account.state.clusters.get(name)
         if cluster is None:
             raise Gone
-        if self._pools.reservations.node_of(cluster.uid):
-            await self._settle_claim(cluster)
+        await self._claims.settle(cluster)
         observed = self.observe(cluster)
         decision = decide(observed, utc_now())
         for action in decision.actions:
@@ -127,51 +147,46 @@ class ClusterController:
             await self._handlers[type(action)](cluster, action)
         if decision.actions:
             return utc_now()
-        await self._say(cluster, decision)
-        return decision.wake_at
+        return earliest((decision.wake_at, await self._say(observed, decision)))
 
-    async def _say(self, cluster: Cluster, decision: Decision[Action]) -> None:
-        """Write what the cluster waits for."""
+    async def _say(self, observed: Observed, decision: Decision[Action]) -> datetime | None:
+        """Write what has become of the cluster's nodes and what it waits for; return when to, if that is not yet."""
+        cluster, now = observed.cluster, utc_now()
         if decision.reason in (Reason.NO_WARM_NODE, Reason.POOL_MISSING):
-            self._waited.add(cluster.uid)
-        if not cluster.is_leaving and decision.message:
-            await self._write(cluster, cluster_words(cluster, decision.reason, decision.message, utc_now()))
+            self._claims.wait(cluster.uid)
+        if cluster.is_leaving:
+            return None
+        after = cluster_now(observed, decision.reason, decision.message, now)
+        if difference(cluster.status, after) is None:
+            return None
+        due = self._written_at.get(cluster.uid, now) + STATUS_PAUSE
+        if cluster.uid in self._written_at and now < due:
+            return due
+        self._written_at[cluster.uid] = now
+        await self._write(cluster, after)
+        return None
 
-    async def _claim(self, cluster: Cluster, action: ClaimHead) -> None:
-        """Claim the node, with the promise that no other claim of this process takes it meanwhile."""
-        node, now = action.node, utc_now()
-        self._pools.promise(cluster.uid, node, now)
-        claimed = await claim(self._api, self._account, cluster, node, now)
-        self._claim_known(cluster, claimed, now)
+    async def _claim_head(self, cluster: Cluster, action: ClaimHead) -> None:
+        await self._claims.claim(cluster, (action.node,), names.ROLE_HEAD)
 
-    async def _settle_claim(self, cluster: Cluster) -> None:
-        """Find out what became of a claim whose answer was lost, on that very pod."""
-        promised = self._pools.reservations.node_of(cluster.uid)
-        node = self._account.state.nodes.get(promised[0]) if promised else None
-        if node is None or (promised and node.uid != promised[1]):
-            self._pools.reservations.release(cluster.uid)
-            return
-        self._claim_known(cluster, await look_again(self._api, self._account, cluster, node), utc_now())
-
-    def _claim_known(self, cluster: Cluster, claimed: Node | None, now: datetime) -> None:
-        self._pools.reservations.release(cluster.uid)
-        if claimed is None:
-            return
-        self._steps.mark(cluster.name, "node_claimed", utc_now())
-        self._pools.count_claim(cluster.spec.pool, cluster.uid not in self._waited, now)
-        self._waited.discard(cluster.uid)
-        log.info("cluster", action="ClaimHead", cluster=cluster.name, node=claimed.name)
+    async def _claim_nodes(self, cluster: Cluster, action: ClaimNodes) -> None:
+        talks = self._memory.of(cluster.uid)
+        for node in action.nodes:
+            talks.note(Talk(node.uid))
+        await self._claims.claim(cluster, action.nodes, action.role)
 
     async def _bind(self, cluster: Cluster, action: BindHead) -> None:
         """Bind the node and publish the endpoint, in one write."""
-        node, now = action.node, utc_now()
+        node, now, talks = action.node, utc_now(), self._memory.of(cluster.uid)
         try:
-            await self._agents.bind(node, cluster, names.ROLE_HEAD, now)
+            reply = await self._agents.bind(node, cluster, names.ROLE_HEAD, None, now)
         except (RefusedError, SilentError) as error:
-            self._bind_failed(cluster, node, error, now)
+            log.warning("bind failed", cluster=cluster.name, node=node.name, error=str(error))
+            talks.bind_failed(node.uid, error, now, utc_now())
             return
-        self._talks.pop(cluster.uid, None)
-        self._failed_binds.pop(cluster.uid, None)
+        talks.by_node.pop(node.uid, None)
+        talks.failed_heads = NONE_FAILED
+        self._membership.head_bound(cluster, node, reply)
         self._steps.mark(cluster.name, "node_bound", utc_now())
         steps = self._steps.take(cluster.name)
         after = cluster_running(cluster, node, endpoint_of(node), steps, utc_now())
@@ -179,28 +194,17 @@ class ClusterController:
         log.info("cluster", action="BindHead", cluster=cluster.name, node=node.name, warehouse=cluster.spec.warehouse)
         self._tell(cluster, Reason.HEAD_READY, f"head {node.name} is ready")
 
-    def _bind_failed(self, cluster: Cluster, node: Node, error: RefusedError | SilentError, now: datetime) -> None:
-        log.warning("bind failed", cluster=cluster.name, node=node.name, error=str(error))
-        said = self._said(cluster, node)
-        if isinstance(error, RefusedError) and error.reason in PERMANENT:
-            said = replace(said, bind_refused=str(error))
-        since = said.bind_failing_since or now
-        self._talks[cluster.uid] = replace(said, bind_failing_since=since, bind_tried_at=utc_now())
-
-    def _said(self, cluster: Cluster, node: Node) -> Talk:
-        talk = self._talks.get(cluster.uid)
-        return talk if talk and talk.uid == node.uid else Talk(node.uid)
-
     async def _probe(self, cluster: Cluster, action: ProbeHead) -> None:
-        said, now = self._said(cluster, action.node), utc_now()
+        talks, now = self._memory.of(cluster.uid), utc_now()
+        said = talks.said(action.node.uid)
         try:
             await self._agents.probe(action.node)
         except SilentError as error:
             log.warning("head is silent", cluster=cluster.name, node=action.node.name, error=str(error))
             since = said.silent_since or now
-            self._talks[cluster.uid] = replace(said, silent_since=since, probed_at=utc_now())
+            talks.note(replace(said, silent_since=since, probed_at=utc_now()))
         else:
-            self._talks[cluster.uid] = replace(said, silent_since=None, probed_at=utc_now())
+            talks.note(replace(said, silent_since=None, probed_at=utc_now()))
 
     async def _is_lost(self, cluster: Cluster) -> bool:
         """Look at the head's pod afresh: whether it is gone, has ended or is being deleted."""
@@ -220,6 +224,7 @@ class ClusterController:
         """Take a lost head's endpoint away, if a fresh look agrees."""
         if action.reason is Reason.HEAD_LOST and not await self._is_lost(cluster):
             return
+        self._membership.end(cluster.uid)
         await self._write(cluster, cluster_without_head(cluster, action.reason, action.message, utc_now()))
         log.warning("cluster", action="ClearHead", cluster=cluster.name, message=action.message)
         self._tell(cluster, action.reason, action.message)
@@ -231,13 +236,14 @@ class ClusterController:
 
     async def _drain(self, cluster: Cluster, action: DrainHead) -> None:
         """Wait for the head's acknowledgement, unless something happens to the cluster meanwhile."""
-        said = self._said(cluster, action.node)
+        talks = self._memory.of(cluster.uid)
+        said = talks.said(action.node.uid)
         asking = asyncio.create_task(self._ask_to_drain(cluster, action.node, said))
         event = asyncio.create_task(self._interrupted(cluster.name).wait())
         try:
             await asyncio.wait({asking, event}, return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
-                self._talks[cluster.uid] = asking.result()
+                talks.note(asking.result())
         finally:
             asking.cancel()
             event.cancel()
@@ -259,6 +265,7 @@ class ClusterController:
     async def _mark_drained(self, cluster: Cluster, action: MarkDrained) -> None:
         if action.reason is Reason.HEAD_LOST and not await self._is_lost(cluster):
             return
+        self._membership.end(cluster.uid)
         message = "its head is dead" if action.reason in DEAD else "it holds nothing any more"
         after = cluster_phase(cluster, ClusterPhase.DRAINED, action.reason, message, utc_now())
         await self._write(cluster, after)
@@ -267,10 +274,9 @@ class ClusterController:
     async def _release(self, cluster: Cluster, action: ReleaseNode) -> None:
         """Delete a pod of this cluster; its UID makes sure that it is no other's."""
         node = action.node
-        if action.reason is Reason.BIND_FAILED:
-            count, _ = self._failed_binds.get(cluster.uid, (0, None))
-            self._failed_binds[cluster.uid] = (count + 1, utc_now())
-        if action.reason in (Reason.BIND_FAILED, Reason.HEAD_SILENT, Reason.NODE_FAILED):
+        if action.reason in FAILED_BINDS:
+            self._memory.of(cluster.uid).given_up(node, utc_now())
+        if action.reason in REPLACED:
             self._tell(cluster, action.reason, f"node {node.name} is replaced")
         await self._pools.delete_pod(node)
         log.info("cluster", action="ReleaseNode", cluster=cluster.name, node=node.name, reason=action.reason.value)
@@ -306,9 +312,10 @@ class ClusterController:
             self._account.learn_cluster(raw)
         else:
             self._account.state.clusters.remove(cluster.name, cluster.uid)
-        self._talks.pop(cluster.uid, None)
-        self._failed_binds.pop(cluster.uid, None)
-        self._waited.discard(cluster.uid)
+        self._membership.end(cluster.uid)
+        self._memory.forget(cluster.uid)
+        self._claims.forget(cluster.uid)
+        self._written_at.pop(cluster.uid, None)
         self._steps.take(cluster.name)
         log.info("cluster", action="Released", cluster=cluster.name, warehouse=cluster.spec.warehouse)
 

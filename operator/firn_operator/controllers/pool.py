@@ -9,11 +9,10 @@ import structlog
 from firn_operator import metrics
 from firn_operator.build.pod import node_name, node_pod
 from firn_operator.build.status import difference, pool_status
-from firn_operator.controllers.account import waits
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.reservations import Reservations
 from firn_operator.decide.decision import earliest
-from firn_operator.decide.observed import Node, Pool, claimable
+from firn_operator.decide.observed import Cluster, Node, Pool, claimable, fits
 from firn_operator.decide.pool import (
     CreateNode,
     DeleteNode,
@@ -52,28 +51,41 @@ class PoolController:
         state = self._account.state
         nodes = state.nodes_of_pool(pool.name)
         claimed = [n.claimed_at for n in nodes if n.claimed_at]
-        waiting = [c for c in state.clusters.values() if c.spec.pool == pool.name and waits(c)]
-        hopeless = [c for c in waiting if not state.nodes_of_epoch(c.uid) and not self.reservations.node_of(c.uid)]
+        shortages = (self.shortage(c) for c in state.clusters_of_pool(pool.name) if fits(c, pool))
         refused_at, refusal = self._refusals.get(pool.name, (None, ""))
         return Observed(
             pool=pool,
             nodes=nodes,
             creating=frozenset(self._creating[pool.name]),
-            reserved=self.reservations.nodes,
-            waiting=len(hopeless),
+            reserved=frozenset(self.reservations.nodes),
+            waiting=sum(shortages),
             known_epochs=state.epochs(),
             last_claim_at=max([*claimed, *filter(None, [self._last_claim.get(pool.name)])], default=None),
             refused_at=refused_at,
             refusal=refusal,
         )
 
-    def spare(self, name: str) -> Node | None:
-        """Return the node of a pool that the next claim should take."""
+    def shortage(self, cluster: Cluster) -> int:
+        """Return how many nodes a cluster still has to claim."""
+        if cluster.is_leaving:
+            return 0
+        has = sum(n.is_alive for n in self._account.state.nodes_of_epoch(cluster.uid))
+        return max(0, cluster.desired_nodes - has - self.reservations.count_of(cluster.uid))
+
+    def spares(self, name: str, count: int, keep: int = 0) -> tuple[Node, ...]:
+        """Return the nodes of a pool that the next claim should take, `keep` of them left to others."""
         pool = self._account.state.pools.get(name)
-        if pool is None or pool.deleting:
-            return None
+        if pool is None or pool.deleting or count <= 0:
+            return ()
         nodes = self._account.state.nodes_of_pool(name)
-        return next(iter(claimable(nodes, pool.template, self.reservations.nodes)), None)
+        free = claimable(nodes, pool.template, self.reservations.nodes)
+        return tuple(free[: max(0, min(count, len(free) - keep))])
+
+    def heads_waiting(self, name: str) -> int:
+        """Return how many clusters wait for the pool's next node as their head: they come before all others."""
+        state, pool = self._account.state, self._account.state.pools.get(name)
+        headless = (c for c in state.headless_of_pool(name) if pool and fits(c, pool))
+        return sum(not state.nodes_of_epoch(c.uid) and not self.reservations.count_of(c.uid) for c in headless)
 
     def words(self, name: str) -> str:
         """Say how a pool stands."""

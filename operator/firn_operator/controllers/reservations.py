@@ -1,29 +1,38 @@
-"""Nodes promised to a claim under way: two claims of this process never pick the same pod."""
+"""Nodes promised to claims under way: two claims of this process never pick the same pod."""
+
+from collections.abc import Set as AbstractSet
 
 
 class Reservations:
-    """Which cluster is claiming which node, by UIDs."""
+    """Which cluster is claiming which nodes, by UIDs."""
 
     def __init__(self) -> None:
         self._cluster_by_node: dict[str, str] = {}
-        self._node_by_cluster: dict[str, tuple[str, str]] = {}
+        self._nodes_by_cluster: dict[str, dict[str, str]] = {}
 
     @property
-    def nodes(self) -> frozenset[str]:
+    def nodes(self) -> AbstractSet[str]:
         """UIDs of the promised nodes."""
-        return frozenset(self._cluster_by_node)
+        return self._cluster_by_node.keys()
 
-    def node_of(self, cluster_uid: str) -> tuple[str, str] | None:
-        """Return name and UID of the node that the cluster is claiming."""
-        return self._node_by_cluster.get(cluster_uid)
+    def nodes_of(self, cluster_uid: str) -> dict[str, str]:
+        """Return the names by UID of the nodes that the cluster is claiming."""
+        return dict(self._nodes_by_cluster.get(cluster_uid, {}))
+
+    def count_of(self, cluster_uid: str) -> int:
+        """Return how many nodes the cluster is claiming."""
+        return len(self._nodes_by_cluster.get(cluster_uid, ()))
 
     def take(self, cluster_uid: str, node_name: str, node_uid: str) -> None:
-        """Promise a free node to a cluster that has no other promise."""
+        """Promise a free node to a cluster."""
         self._cluster_by_node[node_uid] = cluster_uid
-        self._node_by_cluster[cluster_uid] = (node_name, node_uid)
+        self._nodes_by_cluster.setdefault(cluster_uid, {})[node_uid] = node_name
 
-    def release(self, cluster_uid: str) -> None:
-        """Take the promise back: the claim's outcome is known."""
-        promised = self._node_by_cluster.pop(cluster_uid, None)
-        if promised:
-            del self._cluster_by_node[promised[1]]
+    def release(self, cluster_uid: str, node_uid: str) -> None:
+        """Take a promise back: the claim's outcome is known."""
+        if self._cluster_by_node.pop(node_uid, None) is None:
+            return
+        promised = self._nodes_by_cluster[cluster_uid]
+        del promised[node_uid]
+        if not promised:
+            del self._nodes_by_cluster[cluster_uid]

@@ -1,16 +1,31 @@
 """The life of one warehouse cluster: claim a head, bind it, keep it, drain it, release it.
 
 Source: design.md section 5 (claim and bind), section 3 ("Drain is a handshake": only the head's acknowledgement, or a
-head proven dead, permits deletion), section 6 (a lost head is replaced).
+head proven dead, permits deletion), section 6 (a lost head is replaced). Its other nodes: cluster_workers.py.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from firn_model import names
 from firn_model.clusters import ClusterPhase
 
+from firn_operator.decide.cluster_actions import (
+    Action,
+    BeginDrain,
+    BindHead,
+    ClaimHead,
+    ClearHead,
+    DeleteCluster,
+    DrainHead,
+    MarkDrained,
+    ProbeHead,
+    ReleaseNode,
+    RemoveFinalizer,
+)
+from firn_operator.decide.cluster_observed import Observed
+from firn_operator.decide.cluster_workers import back_off_until, decide_workers
 from firn_operator.decide.decision import Decision
-from firn_operator.decide.observed import Cluster, Node
+from firn_operator.decide.observed import Node, memory_class
 from firn_operator.decide.reason import Reason
 
 BIND_PATIENCE = timedelta(seconds=3)
@@ -19,131 +34,6 @@ SILENCE_LIMIT = timedelta(seconds=5)
 """How long a head that is not ready may stay silent before it is taken for dead."""
 PROBE_PERIOD = timedelta(seconds=1)
 BIND_RETRY = timedelta(milliseconds=100)
-FIRST_BACK_OFF = timedelta(seconds=1)
-LONGEST_BACK_OFF = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """What came of talking to one node's agent; times are of this operator's life and start anew after a restart."""
-
-    uid: str
-    bind_failing_since: datetime | None = None
-    bind_tried_at: datetime | None = None
-    bind_refused: str | None = None
-    drained: bool = False
-    silent_since: datetime | None = None
-    probed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """One cluster, the nodes claimed for its epoch, a node it could claim, and what its head said."""
-
-    cluster: Cluster
-    nodes: tuple[Node, ...]
-    spare: Node | None
-    talk: Talk | None
-    pool_words: str
-    pool_exists: bool
-    warehouse_exists: bool
-    failed_binds: int = 0
-    last_failed_bind_at: datetime | None = None
-
-    @property
-    def head(self) -> Node | None:
-        """The node that is head: the one in the status, else the first claimed one that is alive."""
-        uid = self.cluster.status.head_uid
-        if uid is not None:
-            return next((n for n in self.nodes if n.uid == uid), None)
-        alive = [n for n in self.nodes if n.is_alive]
-        return min(alive, key=lambda n: (n.claimed_at or n.created_at, n.name), default=None)
-
-    def said(self, node: Node) -> Talk:
-        """Return what came of talking to this very node."""
-        return self.talk if self.talk and self.talk.uid == node.uid else Talk(node.uid)
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimHead:
-    """Claim this node as head."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class BindHead:
-    """Bind this claimed node, and when it answers write the endpoint."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeHead:
-    """Ask the head whether it lives."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class ClearHead:
-    """Take the endpoint away: the head is lost and another will be claimed."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class BeginDrain:
-    """Write the phase Draining."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrainHead:
-    """Ask the head to drain and wait for its acknowledgement."""
-
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class MarkDrained:
-    """Write the phase Drained: nothing is held any more."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseNode:
-    """Delete this node's pod."""
-
-    node: Node
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteCluster:
-    """Delete the resource."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveFinalizer:
-    """Let the resource go."""
-
-
-Action = (
-    ClaimHead
-    | BindHead
-    | ProbeHead
-    | ClearHead
-    | BeginDrain
-    | DrainHead
-    | MarkDrained
-    | ReleaseNode
-    | DeleteCluster
-    | RemoveFinalizer
-)
 
 
 def decide(observed: Observed, now: datetime) -> Decision[Action]:
@@ -161,15 +51,28 @@ def _decide_wanted(observed: Observed, now: datetime) -> Decision[Action]:
     if status.head_uid is not None and (head is None or not head.is_alive):
         message = _loss(observed)
         return Decision((ClearHead(Reason.HEAD_LOST, message),), Reason.HEAD_LOST, message)
-    spent = [n for n in observed.nodes if n is not head and not n.deleting]
+    spent = [n for n in observed.nodes if _is_spent(n, head, status.head_uid)]
     if spent:
-        actions = tuple(ReleaseNode(n, Reason.NODE_FAILED if n.is_dead else Reason.EXTRA_NODE) for n in spent)
+        actions = tuple(ReleaseNode(n, _why_spent(n)) for n in spent)
         return Decision(actions, Reason.RELEASED, "releasing nodes that do not serve it")
     if head is None:
         return _decide_claim(observed, now)
     if status.endpoint is None or status.head_uid != head.uid:
         return _decide_bind(observed, head, now)
     return _decide_health(observed, head, now)
+
+
+def _is_spent(node: Node, head: Node | None, head_uid: str | None) -> bool:
+    """Whether a node serves this cluster no more: a second head, or a node of a head that is lost with its Ray."""
+    if node.deleting or node is head:
+        return False
+    return node.role == names.ROLE_HEAD or head_uid is None or node.head_uid != head_uid
+
+
+def _why_spent(node: Node) -> Reason:
+    if node.is_dead:
+        return Reason.NODE_FAILED
+    return Reason.EXTRA_NODE if node.role == names.ROLE_HEAD else Reason.HEAD_LOST
 
 
 def _loss(observed: Observed) -> str:
@@ -183,22 +86,32 @@ def _loss(observed: Observed) -> str:
 
 
 def _decide_claim(observed: Observed, now: datetime) -> Decision[Action]:
-    not_before = _back_off_until(observed)
+    misfit = _misfit(observed)
+    if misfit is not None:
+        return misfit
+    not_before = back_off_until(observed.failed_heads)
     if not_before and now < not_before:
-        message = f"{observed.failed_binds} nodes in a row could not be bound; trying the next soon"
+        message = f"{observed.failed_heads.count} nodes in a row could not be bound; trying the next soon"
         return Decision((), Reason.BACK_OFF, message, wake_at=not_before)
-    if observed.spare is not None:
-        return Decision((ClaimHead(observed.spare),), Reason.WARM_NODE, f"claiming {observed.spare.name}")
-    reason = Reason.NO_WARM_NODE if observed.pool_exists else Reason.POOL_MISSING
-    return Decision((), reason, f"waits for a node: {observed.pool_words}")
+    if observed.spares:
+        node = observed.spares[0]
+        return Decision((ClaimHead(node),), Reason.WARM_NODE, f"claiming {node.name}")
+    return Decision((), Reason.NO_WARM_NODE, f"waits for a node: {observed.pool_words}")
 
 
-def _back_off_until(observed: Observed) -> datetime | None:
-    """Return before when no further node is claimed: one failure is bad luck, more are paced."""
-    if observed.failed_binds < 2 or observed.last_failed_bind_at is None:
+def _misfit(observed: Observed) -> Decision[Action] | None:
+    """Say why no node of the pool can serve this cluster, whatever the pool does; None when they can."""
+    spec = observed.cluster.spec
+    if observed.memory_class is None:
+        return Decision((), Reason.POOL_MISSING, f"waits for a node: {observed.pool_words}")
+    wanted = memory_class(spec.type)
+    if observed.memory_class is wanted:
         return None
-    pause = min(FIRST_BACK_OFF * (1 << min(observed.failed_binds - 2, 10)), LONGEST_BACK_OFF)
-    return observed.last_failed_bind_at + pause
+    message = (
+        f"a {spec.type.value} warehouse needs a pool of memory class {wanted.value}, and pool {spec.pool} is of class "
+        f"{observed.memory_class.value}; set the warehouse's spec.pool to one that fits"
+    )
+    return Decision((), Reason.WRONG_MEMORY_CLASS, message)
 
 
 def _decide_bind(observed: Observed, head: Node, now: datetime) -> Decision[Action]:
@@ -217,9 +130,9 @@ def _give_up(head: Node, message: str) -> Decision[Action]:
 
 
 def _decide_health(observed: Observed, head: Node, now: datetime) -> Decision[Action]:
-    """Return nothing for a ready head; one that is not ready is asked, and lost when it stays silent."""
+    """Return what the others need of a ready head; one that is not ready is asked, and lost when it stays silent."""
     if head.ready:
-        return Decision((), Reason.HEAD_READY, "")
+        return decide_workers(observed, head, now)
     said = observed.said(head)
     if said.silent_since is not None and now - said.silent_since >= SILENCE_LIMIT:
         message = f"head {head.name} is not ready and has been silent for {SILENCE_LIMIT.seconds} s; claiming another"

@@ -1,6 +1,6 @@
 """What the operator knows of the account, as slim frozen tuples; decisions read nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,7 +8,8 @@ from enum import StrEnum
 from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterSpec, ClusterStatus
 from firn_model.monitors import MonitorSpec, MonitorStatus
-from firn_model.pools import PoolSpec, PoolStatus
+from firn_model.pools import MemoryClass, PoolSpec, PoolStatus
+from firn_model.sizes import WarehouseType, node_count
 from firn_model.warehouses import WarehouseLoad, WarehouseSpec, WarehouseStatus
 
 
@@ -47,7 +48,12 @@ class Node:
     warehouse: str | None = None
     cluster: str | None = None
     epoch: str | None = None
+    role: str | None = None
+    head_uid: str | None = None
+    """Of a worker or burst node: the head whose Ray it joins."""
+    warehouse_uid: str | None = None
     claimed_at: datetime | None = None
+    parked_at: datetime | None = None
     trouble: Trouble | None = None
     failed_at: datetime | None = None
     boot_failures: int = 0
@@ -56,6 +62,11 @@ class Node:
     def is_warm(self) -> bool:
         """Whether it was never claimed."""
         return self.state == names.STATE_WARM
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits, with its caches, for the next cluster of its warehouse."""
+        return self.state == names.STATE_PARKED
 
     @property
     def is_dead(self) -> bool:
@@ -108,6 +119,11 @@ class Cluster:
     """Whether the services have not stored its metering yet."""
 
     @property
+    def desired_nodes(self) -> int:
+        """How many nodes its size and type want, its head included."""
+        return node_count(self.spec.size, self.spec.type)
+
+    @property
     def is_leaving(self) -> bool:
         """Whether it takes no new work and will be gone."""
         return self.deleting or self.spec.drain
@@ -127,6 +143,11 @@ class Cluster:
     def run_since(self) -> datetime:
         """Since when its warehouse is started: the same for all clusters that are wanted at a time."""
         return self.resumed_at or self.requested_at
+
+    @property
+    def waits_for_head(self) -> bool:
+        """Whether it has no head that serves and wants one."""
+        return not self.is_leaving and self.status.phase is ClusterPhase.PENDING
 
     @property
     def is_running(self) -> bool:
@@ -188,7 +209,17 @@ class ServicesLease:
         return self.renewed_at + self.duration
 
 
-def claimable(nodes: Iterable[Node], template: str, reserved: frozenset[str]) -> list[Node]:
+def fits(cluster: Cluster, pool: Pool) -> bool:
+    """Whether the pool's nodes are of the memory class that the cluster's type needs."""
+    return pool.spec.node.memory_class is memory_class(cluster.spec.type)
+
+
+def memory_class(type_: WarehouseType) -> MemoryClass:
+    """Return the memory class of the nodes that a type of warehouse runs on."""
+    return MemoryClass.HIGH if type_ is WarehouseType.SNOWPARK_OPTIMIZED else MemoryClass.STANDARD
+
+
+def claimable(nodes: Iterable[Node], template: str, reserved: Container[str]) -> list[Node]:
     """Return the nodes that may be claimed now, oldest first.
 
     A node that is still booting, of an older template, being deleted, or promised to another claim is never claimed.

@@ -10,14 +10,16 @@ from firn_operator.kube.api import PODS, KubeApi
 from firn_operator.observe.account import Account
 
 
-async def claim(api: KubeApi, account: Account, cluster: Cluster, node: Node, now: datetime) -> Node | None:
-    """Claim `node` as the cluster's head; return it as it is now, or None when it is not ours.
+async def claim(
+    api: KubeApi, account: Account, cluster: Cluster, node: Node, role: str, head_uid: str | None, now: datetime
+) -> Node | None:
+    """Claim `node` for the cluster; return it as it is now, or None when it is not ours.
 
     Whatever came of it, the account knows the pod's true state afterwards, so the next decision is taken on that.
     Raises UnavailableError when the outcome is unknown: then the pod stays reserved until it is read again.
     """
     try:
-        raw = await api.patch(PODS, node.name, claim_patch(node, cluster, now))
+        raw = await api.patch(PODS, node.name, claim_patch(node, cluster, role, head_uid, now))
     except (InvalidError, ConflictError):
         metrics.CLAIM_CONFLICTS.inc()
         return await look_again(api, account, cluster, node)

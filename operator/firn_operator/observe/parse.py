@@ -9,6 +9,7 @@ from firn_model.base import Resource
 from firn_model.clusters import ClusterSpec, ClusterStatus
 from firn_model.monitors import MonitorSpec, MonitorStatus
 from firn_model.pools import PoolSpec, PoolStatus
+from firn_model.sizes import node_count
 from firn_model.warehouses import WarehouseSpec, WarehouseStatus
 from pydantic import ValidationError
 
@@ -97,6 +98,11 @@ def cluster(raw: Raw) -> Cluster:
     owner: Raw = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), {})
     notes = meta.get("annotations") or {}
     created = _created(meta)
+    spec = _read(ClusterSpec, raw, "spec")
+    try:
+        node_count(spec.size, spec.type)
+    except ValueError as error:
+        raise UnreadableError(f"WarehouseCluster {meta['name']}: {error}") from error
     return Cluster(
         name=meta["name"],
         uid=meta["uid"],
@@ -107,7 +113,7 @@ def cluster(raw: Raw) -> Cluster:
         warehouse_uid=owner.get("uid"),
         created_at=created,
         requested_at=moment(notes.get(names.ANNOTATION_REQUESTED_AT)) or created,
-        spec=_read(ClusterSpec, raw, "spec"),
+        spec=spec,
         status=_read(ClusterStatus, raw, "status"),
         resumed_at=moment(notes.get(names.ANNOTATION_RESUMED_AT)),
         automatic=notes.get(names.ANNOTATION_AUTOMATIC) == "true",
@@ -185,7 +191,11 @@ def node(raw: Raw) -> Node:
         warehouse=labels.get(names.LABEL_WAREHOUSE),
         cluster=labels.get(names.LABEL_CLUSTER),
         epoch=labels.get(names.LABEL_EPOCH),
+        role=labels.get(names.LABEL_ROLE),
+        head_uid=notes.get(names.ANNOTATION_HEAD_UID),
+        warehouse_uid=notes.get(names.ANNOTATION_WAREHOUSE_UID),
         claimed_at=moment(notes.get(names.ANNOTATION_CLAIMED_AT)),
+        parked_at=moment(notes.get(names.ANNOTATION_PARKED_AT)),
         trouble=_trouble(phase, status, conditions),
         failed_at=_failed_at(status) if phase in ("Failed", "Succeeded") else None,
         boot_failures=_int(notes.get(names.ANNOTATION_BOOT_FAILURES), 0),

@@ -108,6 +108,8 @@ class State:
         self._nodes_by_pool: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._nodes_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._clusters_by_warehouse: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
+        self._clusters_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
+        self._headless_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
 
     def nodes_of_pool(self, pool: str) -> tuple[Node, ...]:
         """Return the pool's pods, warm and claimed."""
@@ -120,6 +122,14 @@ class State:
     def clusters_of(self, warehouse_uid: str) -> tuple[Cluster, ...]:
         """Return the clusters of a warehouse, leaving ones included."""
         return tuple(self._clusters_by_warehouse.get(warehouse_uid, {}).values())
+
+    def clusters_of_pool(self, pool: str) -> tuple[Cluster, ...]:
+        """Return the clusters whose nodes come from a pool."""
+        return tuple(self._clusters_by_pool.get(pool, {}).values())
+
+    def headless_of_pool(self, pool: str) -> tuple[Cluster, ...]:
+        """Return the clusters of a pool that want a head and have none that serves."""
+        return tuple(self._headless_by_pool.get(pool, {}).values())
 
     def epochs(self) -> frozenset[str]:
         """Return the epochs of all clusters."""
@@ -149,10 +159,16 @@ class State:
         self._tell(before, after)
 
     def _cluster_changed(self, before: Cluster | None, after: Cluster | None) -> None:
-        if before is not None and before.warehouse_uid:
-            _drop(self._clusters_by_warehouse, before.warehouse_uid, before.uid)
-        if after is not None and after.warehouse_uid:
-            self._clusters_by_warehouse[after.warehouse_uid][after.uid] = after
+        if before is not None:
+            _drop(self._clusters_by_pool, before.spec.pool, before.uid)
+            _drop(self._headless_by_pool, before.spec.pool, before.uid)
+            _drop(self._clusters_by_warehouse, before.warehouse_uid or "", before.uid)
+        if after is not None:
+            self._clusters_by_pool[after.spec.pool][after.uid] = after
+            if after.waits_for_head:
+                self._headless_by_pool[after.spec.pool][after.uid] = after
+            if after.warehouse_uid:
+                self._clusters_by_warehouse[after.warehouse_uid][after.uid] = after
         self._tell(before, after)
 
 
