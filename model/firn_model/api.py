@@ -12,6 +12,7 @@
 | `GET /warehouses`, `GET /warehouses/{name}` | | WarehouseList, WarehouseReply |
 | `POST /warehouses` | CreateWarehouse | WarehouseReply |
 | `POST /warehouses/{name}/suspend`, `…/resume` | | WarehouseReply |
+| `GET /usage?warehouse=&start=&end=` | | UsageReply: credits by hour and warehouse |
 | `GET /tables` | | TableList |
 | `POST /tables` | RegisterTable | TableReply: existing Parquet files become an Iceberg table |
 
@@ -24,7 +25,7 @@ from typing import Any
 
 from pydantic import Field
 
-from firn_model.base import Message
+from firn_model.base import Credits, Message
 from firn_model.messages import Statistics
 from firn_model.statements import StatementError, StatementState
 
@@ -166,6 +167,25 @@ class WarehouseList(Message):
     """Warehouses by name."""
 
     warehouses: tuple[WarehouseReply, ...]
+
+
+class UsageHour(Message):
+    """What a warehouse used in one hour, in credits; its burst nodes apart."""
+
+    warehouse: str = Field(description="SQL name.")
+    hour: datetime = Field(description="Start of the hour, UTC.")
+    credits_compute: Credits
+    credits_burst: Credits
+    credits_used: Credits = Field(description="Both.")
+
+
+class UsageReply(Message):
+    """Credits by hour and warehouse, the oldest hour first."""
+
+    start: datetime
+    end: datetime
+    hours: tuple[UsageHour, ...]
+    credits_used: Credits = Field(description="Of all that is listed.")
 
 
 class RegisterTable(Message):

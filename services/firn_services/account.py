@@ -7,16 +7,20 @@ from datetime import datetime
 
 import structlog
 from firn_model.statements import StatementError
+from firn_model.warehouses import WarehouseSpec, sql_name
 from pydantic import ValidationError
 
 from firn_services import metrics
 from firn_services.decide.load import Load
 from firn_services.errors import StatementFailedError
 from firn_services.kube.api import Raw
+from firn_services.kube.clusters import ClusterWriter
 from firn_services.kube.warehouses import WarehouseWriter
+from firn_services.metering import Metering
 from firn_services.observed import ObservedCluster, ObservedWarehouse
 from firn_services.parts import Parts
 from firn_services.reporter import LoadReporter
+from firn_services.store.metering import MeterStore
 from firn_services.warehouse_queue import WarehouseQueue
 
 log = structlog.get_logger()
@@ -25,9 +29,10 @@ log = structlog.get_logger()
 class Account:
     """Finds a statement's warehouse, and tells each queue what the watches see."""
 
-    def __init__(self, parts: Parts, writer: WarehouseWriter) -> None:
+    def __init__(self, parts: Parts, writer: WarehouseWriter, meters: MeterStore, clusters: ClusterWriter) -> None:
         self._parts = parts
         self._writer = writer
+        self.metering = Metering(meters, clusters, self.sql_name)
         self._queues: dict[str, WarehouseQueue] = {}
         self._warehouse_of_cluster: dict[str, str] = {}
 
@@ -44,6 +49,11 @@ class Account:
         """Return every warehouse by name."""
         found = [q.warehouse for q in self._queues.values() if q.warehouse is not None]
         return sorted(found, key=lambda w: w.name)
+
+    def sql_name(self, resource: str) -> str:
+        """Return the SQL name of a warehouse, also of one that is gone."""
+        warehouse = self._queues[resource].warehouse if resource in self._queues else None
+        return warehouse.name if warehouse is not None else sql_name(resource, WarehouseSpec())
 
     def find(self, name: str) -> ObservedWarehouse:
         """Return a warehouse by SQL name. Raises StatementFailedError (unknown_warehouse) that names near ones."""
@@ -73,6 +83,7 @@ class Account:
     def see_cluster(self, name: str, item: Raw | None) -> None:
         """Take a change of a WarehouseCluster."""
         if item is None:
+            self.metering.see(name, None)
             warehouse = self._warehouse_of_cluster.pop(name, None)
             if warehouse is not None:
                 self.queue(warehouse).see_cluster(name, None)
@@ -84,6 +95,7 @@ class Account:
             return
         self._warehouse_of_cluster[name] = cluster.spec.warehouse
         self.queue(cluster.spec.warehouse).see_cluster(name, cluster)
+        self.metering.see(name, cluster)
 
     async def clear_heads(self) -> None:
         """Stop what heads still hold of an earlier process, before anything is dispatched to them."""
@@ -97,5 +109,6 @@ class Account:
 
     async def close(self) -> None:
         """Stop every queue."""
+        await self.metering.close()
         for queue in self._queues.values():
             await queue.close()

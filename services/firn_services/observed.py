@@ -81,6 +81,8 @@ class ObservedCluster:
     spec: ClusterSpec
     status: ClusterStatus
     is_leaving: bool
+    version: str = ""
+    finalizers: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, item: dict[str, Any]) -> "ObservedCluster":
@@ -92,6 +94,8 @@ class ObservedCluster:
             spec=ClusterSpec.model_validate(item["spec"]),
             status=ClusterStatus.model_validate(item.get("status") or {}),
             is_leaving="deletionTimestamp" in meta,
+            version=meta.get("resourceVersion", ""),
+            finalizers=tuple(meta.get("finalizers") or ()),
         )
 
     @property

@@ -20,6 +20,7 @@ from firn_services.dispatcher import Dispatcher
 from firn_services.errors import ServicesError
 from firn_services.experience import Experience
 from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
+from firn_services.kube.clusters import ClusterWriter
 from firn_services.kube.lease import ServicesLease
 from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.kube.watch import Follower
@@ -31,6 +32,7 @@ from firn_services.sql.resolve import Defaults
 from firn_services.statements import Statements
 from firn_services.store.database import open_database
 from firn_services.store.logins import LoginStore
+from firn_services.store.metering import MeterStore
 from firn_services.store.needs import NeedStore
 from firn_services.store.statements import StatementStore
 from firn_services.store.writer import Writer
@@ -83,7 +85,7 @@ class Services:
         parts = Parts(store, runner, dispatcher, capacity, settings.max_attempts, experience)
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         warehouse_writer = WarehouseWriter(api, identity)
-        account = Account(parts, warehouse_writer)
+        account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))
         admin = WarehouseAdmin(account, warehouse_writer)
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         answerer = Answerer(catalog, account, admin)

@@ -162,7 +162,7 @@ def test_the_services_may_do_their_work_and_no_more(render: Render) -> None:
     assert rules(render(), "firn-services") == {
         *((firn, "virtualwarehouses", verb, "") for verb in ALL_BUT_UPDATE),
         (firn, "virtualwarehouses/status", "patch", ""),
-        *((firn, "warehouseclusters", verb, "") for verb in ("get", "list", "watch")),
+        *((firn, "warehouseclusters", verb, "") for verb in ("get", "list", "watch", "patch")),
         (leases, "leases", "create", ""),
         *((leases, "leases", verb, names.LEASE_SERVICES) for verb in ("get", "update", "patch")),
     }

@@ -6,7 +6,7 @@ What the services' Role must allow, all in its own namespace:
 |---|---|---|
 | firn.dev | virtualwarehouses | get, list, watch, create, patch, delete |
 | firn.dev | virtualwarehouses/status | patch |
-| firn.dev | warehouseclusters | get, list, watch |
+| firn.dev | warehouseclusters | get, list, watch, patch (their finalizer) |
 | coordination.k8s.io | leases | create; get, update, patch of `firn-services` |
 """
 
