@@ -32,8 +32,6 @@ class Account:
                 self.clock,
                 workload.physics,
                 self.recorder,
-                lambda name=p.name: self._waiting(name),  # type: ignore[misc]
-                lambda name=p.name: self._wake_waiting(name),  # type: ignore[misc]
             )
             for p in workload.pools
         }
@@ -78,13 +76,3 @@ class Account:
         )
         warehouse.submit(statement)
         self._expect_next()
-
-    def _waiting(self, pool: str) -> int:
-        """Return how many clusters wait for a node of a pool."""
-        return sum(c.waits for w in self.warehouses.values() if w.spec.pool == pool for c in w.clusters.values())
-
-    def _wake_waiting(self, pool: str) -> None:
-        """Tell the clusters that wait that a node is ready; the one that has waited longest looks first."""
-        waiting = [c for w in self.warehouses.values() if w.spec.pool == pool for c in w.clusters.values() if c.waits]
-        for cluster in sorted(waiting, key=lambda c: c.known.requested_at):
-            cluster.wake()

@@ -70,17 +70,13 @@ class SimulatedCluster:
         self._loop = Loop(around.clock, self._reconcile)
         self._recorder.clusters.add(1, around.clock.now)
 
-    @property
-    def waits(self) -> bool:
-        """Whether it has no node yet and no claim under way."""
-        return not self._nodes and not self._busy and not self.known.is_leaving
-
     def wake(self) -> None:
         """Look at it now."""
         self._loop.wake()
 
     def drain(self) -> None:
         """Have it drain, as its warehouse wants."""
+        self._pool.wait_no_more(self.known.uid)
         spec = self.known.spec.model_copy(update={"drain": True})
         self._put(replace(self.known, spec=spec))
         self._owner.holds_nothing(self)
@@ -116,13 +112,13 @@ class SimulatedCluster:
             self._do(action)
         if decision.reason is Reason.NO_WARM_NODE and not self._waited:
             self._waited = True
-            self._pool.wake()
+            self._pool.wait(self.known.uid, self.wake)
         return decision.wake_at if not decision.actions else None
 
     def _do(self, action: decisions.Action) -> None:
         match action:
             case decisions.ClaimHead(node=node):
-                self._pool.promise(node)
+                self._pool.promise(node, self.known.uid)
                 self._in(self._physics.claim, lambda: self._claimed(node))
             case decisions.BindHead(node=node):
                 self._in(self._physics.bind, lambda: self._bound(node))

@@ -29,8 +29,6 @@ class SimulatedPool:
         clock: Clock,
         physics: Physics,
         recorder: Recorder,
-        waiting: Callable[[], int],
-        node_ready: Callable[[], None],
     ) -> None:
         self.name = name
         self.spec = spec
@@ -40,8 +38,7 @@ class SimulatedPool:
         self._clock = clock
         self._physics = physics
         self._recorder = recorder
-        self._waiting = waiting
-        self._node_ready = node_ready
+        self._waiting: dict[str, Callable[[], None]] = {}
         self._warm: dict[str, Node] = {}
         self._reserved: set[str] = set()
         self._crowded: deque[str] = deque()
@@ -67,9 +64,19 @@ class SimulatedPool:
         """Return the node that the next claim takes."""
         return next(iter(claimable(self._warm.values(), TEMPLATE, frozenset(self._reserved))), None)
 
-    def promise(self, node: Node) -> None:
-        """Promise a node to a claim that begins."""
+    def wait(self, cluster: str, wake: Callable[[], None]) -> None:
+        """Let a cluster wait for a node; it is woken when one is ready."""
+        self._waiting[cluster] = wake
+        self.wake()
+
+    def wait_no_more(self, cluster: str) -> None:
+        """Forget a cluster that waited, if it did."""
+        self._waiting.pop(cluster, None)
+
+    def promise(self, node: Node, cluster: str) -> None:
+        """Promise a node to a cluster's claim that begins."""
         self._reserved.add(node.uid)
+        self._waiting.pop(cluster, None)
         self._last_claim_at = self._clock.now
 
     def claimed(self, node: Node, cluster: str, epoch: str, hit: bool) -> Node:
@@ -104,7 +111,7 @@ class SimulatedPool:
             pool=self._pool,
             nodes=tuple(self._warm.values()),
             reserved=frozenset(self._reserved),
-            waiting=self._waiting(),
+            waiting=len(self._waiting),
             last_claim_at=self._last_claim_at,
         )
         decision = decisions.decide(observed, now)
@@ -149,7 +156,8 @@ class SimulatedPool:
         if node is None or node.deleting or node.ready:
             return
         self._put(replace(node, phase="Running", ready=True))
-        self._node_ready()
+        for wake in list(self._waiting.values()):  # who has waited longest looks first
+            wake()
 
     def _gone(self, name: str) -> None:
         del self.nodes[name]
