@@ -11,7 +11,7 @@ from firn_model.warehouses import WarehouseSpec
 from firn_services.decide import load as load_decisions
 from firn_services.decide import schedule as decisions
 from firn_services.decide.line import Queued
-from firn_services.decide.load import Load, Reported
+from firn_services.decide.load import ClusterShare, Load, Reported
 from firn_services.decide.need import ANY_DOP, Cluster, Limits, Need
 
 from firn_simulator.clock import Clock, Loop
@@ -110,14 +110,6 @@ class Queue:
         """How many statements wait and run."""
         return len(self._waiting), len(self._running)
 
-    def clusters(self) -> list[tuple[str, int, float]]:
-        """Return each cluster's name, statements and concurrency."""
-        return self._schedule.load()
-
-    def queued_seconds(self) -> float:
-        """Return how long one cluster needs for all that waits."""
-        return self._schedule.queued_seconds(self._most_dop)
-
     # Deciding and doing
 
     def _see(self) -> None:
@@ -197,8 +189,10 @@ class Queue:
     def _decide_report(self) -> datetime | None:
         """Report the load when the services' decision says so; return when it may."""
         now = self._clock.now
-        oldest = next(iter(self._waiting.values())).arrived_at if self._waiting else None
-        load = Load(len(self._waiting), len(self._running), oldest, self._idle_since)
+        schedule = self._schedule
+        shares = tuple(ClusterShare(*share) for share in schedule.load())
+        seconds = schedule.queued_seconds(self._most_dop) if self._waiting else 0.0
+        load = Load(len(self._waiting), len(self._running), schedule.queued_since, self._idle_since, seconds, shares)
         decision = load_decisions.decide(load, self._reported, now)
         if decision.write:
             self._reported = Reported(load, now)

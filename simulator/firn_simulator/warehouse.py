@@ -1,6 +1,7 @@
 """One warehouse: its queue (the services) and its clusters (the operator), which hear of each other late."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from firn_model.clusters import ClusterSpec, ClusterStatus
 from firn_model.sizes import node_count
@@ -8,7 +9,7 @@ from firn_model.warehouses import ClusterLoad, ScalingStatus, WarehouseLoad, War
 from firn_operator.decide import warehouse as decisions
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
 from firn_operator.decide.scaling import NoteSpare
-from firn_services.decide.load import Load
+from firn_services.decide.load import ClusterShare, Load
 from firn_services.decide.need import Cluster as ServedCluster
 
 from firn_simulator.clock import EPOCH, Loop
@@ -19,6 +20,12 @@ from firn_simulator.statement import Statement
 
 REPORTER = "services"
 ALIVE = ServicesLease(1, REPORTER, EPOCH, timedelta(days=36500))
+
+
+@lru_cache(maxsize=65_536)
+def _cluster_load(share: ClusterShare) -> ClusterLoad:
+    """Return what is reported of one cluster; the same again and again for small statements."""
+    return ClusterLoad(name=share.name, running=share.running, concurrency=share.concurrency)
 
 
 class SimulatedWarehouse:
@@ -62,17 +69,14 @@ class SimulatedWarehouse:
     # What the services write
 
     def _report(self, load: Load) -> None:
-        clusters = tuple(
-            ClusterLoad.model_construct(name=name, running=running, concurrency=concurrency)
-            for name, running, concurrency in self._queue.clusters()
-        )
         self._load = WarehouseLoad.model_construct(
             running=load.running,
             queued=load.queued,
             queued_since=load.queued_since,
             idle_since=load.idle_since,
-            queued_seconds=self._queue.queued_seconds(),
-            clusters=clusters,
+            queued_seconds=load.queued_seconds,
+            clusters=tuple(_cluster_load(share) for share in load.clusters),
+            burst=(),
             observed_at=self._clock.now,
             reporter=REPORTER,
         )
