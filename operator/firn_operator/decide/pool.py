@@ -5,7 +5,6 @@ so that it never over-creates; a pod that still boots is never claimed. The paus
 without it, nodes that boot alongside doubled the time of a resume.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -76,24 +75,21 @@ class Census:
 
 def take_census(observed: Observed, now: datetime) -> Census:
     """Sort the pool's nodes; those being deleted count nowhere."""
-    spec, template = observed.pool.spec, observed.pool.template
-    timeout = timedelta(seconds=spec.refill.boot_timeout_seconds)
-    alive = [n for n in observed.nodes if not n.deleting]
-    warm = [n for n in alive if n.is_warm]
-    failed = [n for n in warm if failed_since(n, timeout, now) is not None]
-    sound = [n for n in warm if n not in failed]
-
-    def select(wanted: Callable[[Node], bool]) -> tuple[Node, ...]:
-        return tuple(n for n in sound if wanted(n))
-
-    return Census(
-        ready=select(lambda n: n.template == template and n.ready),
-        booting=select(lambda n: n.template == template and not n.ready),
-        failed=tuple(failed),
-        outdated=select(lambda n: n.template != template),
-        claimed=tuple(n for n in alive if not n.is_warm),
-        reserved=observed.reserved,
-    )
+    template = observed.pool.template
+    timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
+    ready, booting, failed, outdated, claimed = list[Node](), list[Node](), list[Node](), list[Node](), list[Node]()
+    for node in observed.nodes:
+        if node.deleting:
+            continue
+        if not node.is_warm:
+            claimed.append(node)
+        elif failed_since(node, timeout, now) is not None:
+            failed.append(node)
+        elif node.template != template:
+            outdated.append(node)
+        else:
+            (ready if node.ready else booting).append(node)
+    return Census(tuple(ready), tuple(booting), tuple(failed), tuple(outdated), tuple(claimed), observed.reserved)
 
 
 def failed_since(node: Node, boot_timeout: timedelta, now: datetime) -> datetime | None:
@@ -130,7 +126,7 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
         *_outdated_deletions(observed, census),
         *_surplus(observed, census, wanted),
     ]
-    message = words(observed, now)
+    message = words(observed, now, census)
     wake_at = earliest((create_at, replace_at, _next_timeout(observed, census)))
     return Decision((*creations, *deletions), reason, message, wake_at)
 
@@ -215,9 +211,9 @@ def _next_timeout(observed: Observed, census: Census) -> datetime | None:
     return earliest(n.created_at + timeout for n in waits)
 
 
-def words(observed: Observed, now: datetime) -> str:
+def words(observed: Observed, now: datetime, census: Census | None = None) -> str:
     """Say how the pool stands, and what keeps it from being full."""
-    census = take_census(observed, now)
+    census = census or take_census(observed, now)
     name = observed.pool.name
     parts = [f"pool {name} has {len(census.free) or 'none'} ready"]
     stuck: dict[TroubleKind, list[Node]] = {}

@@ -37,7 +37,10 @@ class Observed:
     @property
     def active(self) -> tuple[Cluster, ...]:
         """The clusters that are wanted, in the order of their index."""
-        return tuple(sorted((c for c in self.clusters if not c.is_leaving), key=lambda c: c.spec.index))
+        wanted = [c for c in self.clusters if not c.is_leaving]
+        if len(wanted) > 1:
+            wanted.sort(key=lambda c: c.spec.index)
+        return tuple(wanted)
 
     @property
     def present(self) -> tuple[Cluster, ...]:
