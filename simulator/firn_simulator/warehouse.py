@@ -43,8 +43,11 @@ class SimulatedWarehouse:
         self._around = around
         self._clock = around.clock
         self._watch = around.physics.watch
-        self._load: WarehouseLoad | None = None
-        self._status = WarehouseStatus(suspended_at=EPOCH)
+        # What the API server would hold. It is changed in place: nobody keeps it, and a copy for each report of a
+        # million statements takes longer than all that is decided about it.
+        self._load = WarehouseLoad(observed_at=EPOCH, reporter=REPORTER, idle_since=EPOCH)
+        status = WarehouseStatus(suspended_at=EPOCH, load=self._load)
+        self._known = Warehouse(name, name, 1, 1, False, EPOCH, spec, status)
         self._made = 0
         self._nodes = node_count(spec.size, spec.type)
         self._queue = Queue(
@@ -69,16 +72,14 @@ class SimulatedWarehouse:
     # What the services write
 
     def _report(self, load: Load) -> None:
-        self._load = WarehouseLoad.model_construct(
+        vars(self._load).update(
             running=load.running,
             queued=load.queued,
             queued_since=load.queued_since,
             idle_since=load.idle_since,
             queued_seconds=load.queued_seconds,
-            clusters=tuple(_cluster_load(share) for share in load.clusters),
-            burst=(),
+            clusters=tuple([_cluster_load(share) for share in load.clusters]),
             observed_at=self._clock.now,
-            reporter=REPORTER,
         )
         self._loop.wake(self._watch)
 
@@ -91,7 +92,7 @@ class SimulatedWarehouse:
     def _reconcile(self) -> datetime | None:
         now = self._clock.now
         known = tuple(c.known for c in self.clusters.values())
-        observed = decisions.Observed(self._warehouse(), known, ALIVE)
+        observed = decisions.Observed(self._known, known, ALIVE)
         decision = decisions.decide(observed, now)
         for action in decision.actions:
             match action:
@@ -107,12 +108,8 @@ class SimulatedWarehouse:
 
     def _remember(self, **changes: object) -> None:
         """Keep what the scaling policy remembers, in the status."""
-        scaling = (self._status.scaling or ScalingStatus()).model_copy(update=changes)
-        self._status = self._status.model_copy(update={"scaling": scaling})
-
-    def _warehouse(self) -> Warehouse:
-        status = self._status.model_copy(update={"load": self._load})
-        return Warehouse(self.name, self.name, 1, 1, False, EPOCH, self.spec, status)
+        scaling = (self._known.status.scaling or ScalingStatus()).model_copy(update=changes)
+        vars(self._known.status).update(scaling=scaling)
 
     def _start(self, action: decisions.StartCluster, resumed_at: datetime, now: datetime) -> None:
         name = f"{self.name}-{action.index}"
@@ -123,7 +120,7 @@ class SimulatedWarehouse:
         recorder.starts[action.reason.value] += 1
         if all(c.known.is_leaving for c in self.clusters.values()):
             recorder.resumes += 1
-            self._status = self._status.model_copy(update={"resumed_at": now})
+            vars(self._known.status).update(resumed_at=now)
         if action.automatic:
             self._remember(last_start_at=now)
         self._made += 1
@@ -149,7 +146,7 @@ class SimulatedWarehouse:
     def _drain(self, action: decisions.DrainCluster, now: datetime) -> None:
         self.clusters[action.name].drain()
         if all(c.known.is_leaving for c in self.clusters.values()):
-            self._status = self._status.model_copy(update={"suspended_at": now})
+            vars(self._known.status).update(suspended_at=now)
 
     # What its clusters tell
 

@@ -6,7 +6,7 @@ section 6, "sizes and resize". How many clusters a started warehouse runs: scali
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from firn_model.sizes import WarehouseSize
@@ -159,10 +159,10 @@ def _decide_started(observed: Observed, now: datetime) -> Decision[Action]:
     if idle_at is not None and now >= idle_at:
         return _drain_all(observed, Reason.IDLE, f"idle for {warehouse.spec.auto_suspend_seconds} s")
     decision = replacement(observed) or resize(observed) or _scale(observed, now)
-    if not decision.actions and decision.reason in (Reason.RUNNING, Reason.LOAD_UNKNOWN):
+    reason, message = decision.reason, decision.message
+    if not decision.actions and reason in (Reason.RUNNING, Reason.LOAD_UNKNOWN):
         reason, message = _words(observed, decision, now)
-        decision = replace(decision, reason=reason, message=message)
-    return replace(decision, wake_at=earliest((decision.wake_at, idle_at)))
+    return Decision(decision.actions, reason, message, earliest((decision.wake_at, idle_at)))
 
 
 def _idle_at(observed: Observed, now: datetime) -> datetime | None:
