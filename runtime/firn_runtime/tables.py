@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 from datafusion import LogicalPlan, SessionContext
@@ -92,12 +92,6 @@ class Stores:
             self._hosts[known] = host
         return f"s3://{self._hosts[known]}/{quote(location.name)}"
 
-    def uri(self, store: str, path: str) -> str | None:
-        """Return the address (s3://bucket/key) of a file by its store and path in a plan, None for another's store."""
-        host = store.rstrip("/").rpartition("/")[2]
-        roots = [root for (_, root), known in self._hosts.items() if known == host]
-        return f"s3://{unquote(roots[0])}/{path}" if roots else None
-
 
 def _store(access: ObjectStoreAccess, root: str) -> AmazonS3:
     """Return a client of the object store that stands on `root`. Raises StatementFailedError for a bad endpoint."""
@@ -128,7 +122,9 @@ def register(
 
     Raises StatementFailedError.
     """
-    name = '"' + table.name.replace('"', '""') + '"'
+    name = quoted(table.name)
+    if table.file_column is not None or table.row_column is not None:
+        return _register_numbered(context, stores, table, access, local)
     schema = schema_of(table.schema_ipc_base64)
     if not table.files:
         context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
@@ -149,6 +145,37 @@ def register(
             context.read_parquet(url, file_extension="")  # fails unless the file is there
     _register_groups(context, name, list(urls.values()), schema)
     return name
+
+
+def _register_numbered(
+    context: SessionContext,
+    stores: Stores,
+    table: TableSnapshot,
+    access: ObjectStoreAccess | None,
+    local: Mapping[str, Path],
+) -> str:
+    """Register a table that has each row's file and place in it as columns: a union of its files, one by one."""
+    plain = table.model_copy(update={"file_column": None, "row_column": None})
+    parts = [
+        plain.model_copy(update={"name": f"{table.name} {number}", "files": files})
+        for number, files in enumerate([(file,) for file in table.files] or [()])
+    ]
+    names = [register(context, stores, part, access, local) for part in parts]
+    file, row = quoted(table.file_column or "__file"), quoted(table.row_column or "__row")
+    selections = [
+        f"SELECT *, CAST({number} AS BIGINT) AS {file}, CAST(ROW_NUMBER() OVER () AS BIGINT) AS {row} FROM {name}"  # noqa: S608  quoted
+        for number, name in enumerate(names)
+    ]
+    whole = context.sql(" UNION ALL ".join(selections))
+    for name in names:
+        context.deregister_table(name)
+    context.register_table(quoted(table.name), whole.into_view())
+    return quoted(table.name)
+
+
+def quoted(name: str) -> str:
+    """Return an identifier as the engine's SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _register_groups(context: SessionContext, name: str, groups: list[list[str]], schema: pa.Schema) -> None:

@@ -12,6 +12,7 @@ from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import NoSuchTableError, SchemaName, TableName
 from firn_services.errors import StatementFailedError
 from firn_services.sql.commands import (
+    ClearTable,
     Command,
     CreateDatabase,
     CreateSchema,
@@ -96,6 +97,8 @@ class Answerer:
                 return self._use(command)
             case Drop():
                 return self._drop(command)
+            case ClearTable():
+                return self._clear(command)
             case _:
                 return status(self._create(command))
 
@@ -109,11 +112,26 @@ class Answerer:
                 return f"Schema {command.schema.schema} successfully created."
             case CreateTable():
                 new = self._catalog.create_table(
-                    command.table, command.columns, if_not_exists=command.if_not_exists, replace=command.replace
+                    command.table,
+                    command.columns,
+                    if_not_exists=command.if_not_exists,
+                    replace=command.replace,
+                    sorted_by=command.sorted_by,
                 )
                 return f"Table {command.table.name} {'successfully created' if new else 'already exists'}."
             case _:
                 raise StatementFailedError(StatementError.UNSUPPORTED, f"{type(command).__name__} is not supported")
+
+    def _clear(self, command: ClearTable) -> pa.Table:
+        try:
+            rows = self._catalog.clear(command.table)
+        except NoSuchTableError as error:
+            if command.if_exists:
+                return status(DONE)
+            raise StatementFailedError(
+                StatementError.UNKNOWN_TABLE, f"table {command.table} does not exist; SHOW TABLES lists what there is"
+            ) from error
+        return pa.table({"number of rows deleted": [rows]}) if command.counted else status(DONE)
 
     def _drop(self, command: Drop) -> pa.Table:
         match command.kind:

@@ -9,11 +9,12 @@ from firn_model.messages import Failure, Finish, RefusalReason, Statistics
 from pydantic import ValidationError
 
 from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError, HeadRefusedError, HeadUnreachableError
-from firn_services.errors import StatementFailedError
+from firn_services.errors import ServicesError, StatementFailedError, as_statement_error
 from firn_services.objects import ObjectStore, failure
 from firn_services.record import ResultRecord
 from firn_services.results import ResultGatherer
 from firn_services.ticket import Ticket
+from firn_services.writing import StoppedError, Writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ Outcome = Succeeded | Failed | Lost
 class Runner:
     """Runs attempts."""
 
-    def __init__(self, dispatcher: Dispatcher, store: ObjectStore, keep_for: timedelta) -> None:
+    def __init__(self, dispatcher: Dispatcher, writes: Writes, store: ObjectStore, keep_for: timedelta) -> None:
         self._dispatcher = dispatcher
+        self._writes = writes
         self._store = store
         self._keep_for = keep_for
 
@@ -60,7 +62,10 @@ class Runner:
         gatherer = ResultGatherer(self._store, attempt.statement_id)
         outcome: Outcome | None = None
         try:
-            outcome = await self._gather(ticket, head, attempt, gatherer)
+            if ticket.query.write is None:
+                outcome = await self._gather(ticket, head, attempt, gatherer)
+            else:
+                outcome = await self._write(ticket, head, attempt)
         except HeadRefusedError as refusal:
             outcome = Lost(str(refusal), started=False, refused=refusal.reason)
         except HeadUnreachableError as absence:
@@ -73,6 +78,14 @@ class Runner:
             if not isinstance(outcome, Succeeded):
                 await gatherer.abandon()
         return outcome
+
+    async def _write(self, ticket: Ticket, head: Head, attempt: Attempt) -> Outcome:
+        try:
+            return Succeeded(*await self._writes.run(ticket, head, attempt))
+        except StoppedError as stopped:
+            return _outcome(stopped.failure)
+        except ServicesError as error:
+            return Failed(as_statement_error(error))
 
     async def _gather(self, ticket: Ticket, head: Head, attempt: Attempt, gatherer: ResultGatherer) -> Outcome:
         async for frame in self._dispatcher.run(head, attempt, ticket.query):
@@ -92,6 +105,10 @@ class Runner:
             answer = Failure.model_validate_json(frame.payload)
         except ValidationError as error:
             return Lost(f"the head's last frame cannot be read: {error}")
-        if answer.retryable:
-            return Lost(answer.message)
-        return Failed(StatementFailedError(answer.error, answer.message), answer.statistics)
+        return _outcome(answer)
+
+
+def _outcome(answer: Failure) -> Outcome:
+    if answer.retryable:
+        return Lost(answer.message)
+    return Failed(StatementFailedError(answer.error, answer.message), answer.statistics)

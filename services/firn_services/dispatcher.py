@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model import signing
 from firn_model.frames import Frame, FrameReader
 from firn_model.messages import Cancel, Dispatch, ObjectStoreAccess, Refusal, RefusalReason, Report, ReportReply
+from firn_model.writes import WriteTarget
 from pydantic import ValidationError
 
-from firn_services.sql.compile import Query
+from firn_services.sql.query import Query
 
 log = structlog.get_logger()
 MESSAGE_LIFETIME = timedelta(seconds=60)
@@ -59,6 +60,8 @@ class Attempt:
     cores: int | None
     nodes: int
     timeout_seconds: float | None
+    round: int = 0
+    """How often this attempt began anew because another statement had changed its table."""
 
 
 def _connect_socket(address: tuple[object, ...]) -> socket.socket:
@@ -105,7 +108,8 @@ class Dispatcher:
             attempt=attempt.number,
             sql=query.sql,
             tables=query.tables,
-            object_store=self._access if query.tables else None,
+            object_store=self._access if query.tables or query.write else None,
+            write=_target(attempt, query),
             memory_bytes=attempt.memory_bytes,
             parallelism=attempt.cores,
             nodes=attempt.nodes,
@@ -164,6 +168,15 @@ class Dispatcher:
 
     def _headers(self, path: str, body: bytes) -> dict[str, str]:
         return {"Content-Type": "application/json", signing.HEADER: signing.sign(self._key, path, body)}
+
+
+def _target(attempt: Attempt, query: Query) -> WriteTarget | None:
+    """Return where this attempt writes its rows, under names of its own."""
+    if query.write is None:
+        return None
+    target = query.write.target
+    name = target.name if target.single else f"{attempt.statement_id}/{attempt.number:03}-{attempt.round}"
+    return target.model_copy(update={"name": name})
 
 
 def _refused(status: int, body: bytes) -> Exception:

@@ -123,6 +123,21 @@ SQLSTATES: dict[str, str] = {
 """SQLSTATE by error code."""
 
 
+AS_STATEMENT_ERROR = {
+    "conflict": StatementError.ALREADY_EXISTS,
+    "not_found": StatementError.UNKNOWN_TABLE,
+    "malformed": StatementError.UNSUPPORTED,
+}
+"""What a statement's error is called that is another thing at the doors."""
+
+
+def as_statement_error(error: ServicesError) -> StatementFailedError:
+    """Return an error of the services as that of the statement that met it."""
+    if isinstance(error, StatementFailedError):
+        return error
+    return StatementFailedError(AS_STATEMENT_ERROR.get(error.code, StatementError.INTERNAL), error.message)
+
+
 def http_status(error: ServicesError) -> int:
     """Return the HTTP status of an error."""
     return HTTP_STATUS.get(error.code, 400)

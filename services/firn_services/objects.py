@@ -69,6 +69,13 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
+    def delete_below(self, uri: str, keep: frozenset[str]) -> None:
+        """Delete the objects below s3://bucket/folder but some. Raises OSError."""
+        folder = uri.removeprefix("s3://")
+        for found in self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True)):
+            if found.is_file and f"s3://{found.path}" not in keep:
+                self.files.delete_file(found.path)
+
 
 _CAUSES: tuple[tuple[tuple[str, ...], StatementError, str], ...] = (
     (

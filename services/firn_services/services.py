@@ -37,6 +37,7 @@ from firn_services.store.needs import NeedStore
 from firn_services.store.statements import StatementStore
 from firn_services.store.writer import Writer
 from firn_services.warehouse_admin import WarehouseAdmin
+from firn_services.writing import Writes
 
 log = structlog.get_logger()
 EXPIRE_EVERY_SECONDS = 600
@@ -81,13 +82,14 @@ class Services:
             settings.node_memory_bytes * settings.high_memory_factor - settings.node_overhead_bytes,
         )
         experience = Experience(NeedStore(engine, writer))
-        runner = Runner(dispatcher, objects, keep_for)
+        compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
+        writes = Writes(dispatcher, catalog, compiler, objects, keep_for)
+        runner = Runner(dispatcher, writes, objects, keep_for)
         parts = Parts(store, runner, dispatcher, capacity, settings.max_attempts, experience)
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))
         admin = WarehouseAdmin(account, warehouse_writer)
-        compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         answerer = Answerer(catalog, account, admin)
         return cls(
             settings=settings,
@@ -98,7 +100,7 @@ class Services:
             objects=objects,
             account=account,
             admin=admin,
-            statements=Statements(store, objects, compiler, account, answerer, experience, keep_for),
+            statements=Statements(store, objects, compiler, account, answerer, writes, experience, keep_for),
             compiler=compiler,
             experience=experience,
             dispatcher=dispatcher,

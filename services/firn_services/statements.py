@@ -14,31 +14,30 @@ from firn_services import metrics
 from firn_services.account import Account
 from firn_services.answer import Answerer
 from firn_services.errors import (
+    AS_STATEMENT_ERROR,
     ConflictError,
     NotFoundError,
     ServicesError,
     StatementFailedError,
     UnavailableError,
+    as_statement_error,
 )
 from firn_services.experience import Experience
 from firn_services.objects import ObjectStore, translated
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.results import inline_result, page
 from firn_services.sql.commands import Command
-from firn_services.sql.compile import Compiled, Compiler, Explain, Query
+from firn_services.sql.compile import Compiled, Compiler, Explain
 from firn_services.sql.fingerprint import fingerprint
+from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 from firn_services.store.statements import DuplicateRequestError, StatementStore
 from firn_services.ticket import Ticket
+from firn_services.writing import Writes
 
 log = structlog.get_logger()
 RETRY_SECONDS = 1.0
 START_SECONDS = 30
-_AS_STATEMENT_ERROR = {
-    "conflict": StatementError.ALREADY_EXISTS,
-    "not_found": StatementError.UNKNOWN_TABLE,
-    "malformed": StatementError.UNSUPPORTED,
-}
 
 
 class Statements:
@@ -51,6 +50,7 @@ class Statements:
         compiler: Compiler,
         account: Account,
         answerer: Answerer,
+        writes: Writes,
         experience: Experience,
         keep_results_for: timedelta,
     ) -> None:
@@ -59,6 +59,7 @@ class Statements:
         self._compiler = compiler
         self._account = account
         self._answerer = answerer
+        self._writes = writes
         self._experience = experience
         self._keep_results_for = keep_results_for
         self._tickets: dict[str, Ticket] = {}
@@ -88,6 +89,10 @@ class Statements:
             return
 
     async def _take_up(self, record: StatementRecord) -> None:
+        if (result := await asyncio.to_thread(self._writes.done, record)) is not None:
+            now = datetime.now(UTC)
+            await self._store.finish(record.answered(record.started_at or now, now), result)
+            return
         compiled = await asyncio.to_thread(
             self._compile_whole, record.sql, self._compiler.defaults(record.database, record.schema)
         )
@@ -197,9 +202,7 @@ class Statements:
         return record.id
 
     async def _accept_failed(self, record: StatementRecord, error: ServicesError) -> str:
-        detail = error.detail()
-        if error.code in _AS_STATEMENT_ERROR:
-            detail = detail.model_copy(update={"error": _AS_STATEMENT_ERROR[error.code].value})
+        detail = (as_statement_error(error) if error.code in AS_STATEMENT_ERROR else error).detail()
         await self._accept_durably(record.failed(detail, datetime.now(UTC)), None)
         return record.id
 

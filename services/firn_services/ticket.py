@@ -9,7 +9,7 @@ from firn_model.api import ErrorDetail
 from firn_services.decide.needs import Estimate
 from firn_services.errors import StatementFailedError
 from firn_services.record import ResultRecord, StatementRecord
-from firn_services.sql.compile import Query
+from firn_services.sql.query import Query
 
 READS = 64
 """Files by which a statement's affinity to a cluster's caches is told."""

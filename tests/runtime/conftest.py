@@ -115,8 +115,8 @@ class Node:
                             return
                 await asyncio.sleep(0.05)
 
-    async def bind(self) -> None:
-        status, body = await self.post("/bind", Bind(**self.common(), warehouse="w", cluster="w-1", role="head"))
+    async def bind(self, epoch: str = EPOCH) -> None:
+        status, body = await self.post("/bind", Bind(**self.common(epoch), warehouse="w", cluster="w-1", role="head"))
         assert status == 200, body
 
 
@@ -127,10 +127,12 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running_node(endpoint: str, **environment: str) -> AsyncIterator[Node]:
+async def running_node(
+    endpoint: str, signing_key: Ed25519PrivateKey | None = None, **environment: str
+) -> AsyncIterator[Node]:
     """Run an agent that is ready but not bound, in a folder with a short name: sockets stand in it."""
     folder = Path(tempfile.mkdtemp(prefix="firn-node-"))
-    key, port = Ed25519PrivateKey.generate(), free_port()
+    key, port = signing_key or Ed25519PrivateKey.generate(), free_port()
     local = folder / "local"
     env = {
         **os.environ,

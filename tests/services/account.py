@@ -14,6 +14,7 @@ from firn_services.doors.app import make_app
 from firn_services.kube.api import CLUSTERS, WAREHOUSES
 from firn_services.services import Services
 
+from tests.runtime.conftest import Node
 from tests.services.fake_head import FakeHead
 from tests.services.fake_kube import FakeKube
 
@@ -108,6 +109,13 @@ class TestAccount:
         made = await self.kube.create(CLUSTERS, manifest)
         head.epoch = made["metadata"]["uid"]
         return name
+
+    async def real_cluster(self, node: Node) -> None:
+        """Create a running cluster of warehouse W whose head is a real node, and bind the node to it."""
+        status = {"phase": "Running", "endpoint": node.url, "head": "pod", "headUid": node.pod_uid}
+        spec = {"warehouse": "w", "index": 1}
+        made = await self.kube.create(CLUSTERS, {"metadata": {"name": "w-1"}, "spec": spec, "status": status})
+        await node.bind(made["metadata"]["uid"])
 
     async def seen(self, path: str, wanted: Any) -> Raw:
         """Wait until a GET's answer is as wanted and return it."""

@@ -48,7 +48,7 @@ async def test_a_statement_for_a_suspended_warehouse_waits_reports_the_edge_and_
         ("SELECT\n 1 FROM WHERE", "syntax", 2, 9),
         ("SELECT * FROM nowhere", "unknown_table", 1, 15),
         ("SELECT nothing FROM (SELECT 1 AS one)", "unknown_column", 1, 8),
-        ("INSERT INTO t VALUES (1)", "unsupported", None, None),
+        ("INSERT INTO t VALUES (1)", "unknown_table", 1, 13),
     ],
 )
 async def test_an_invalid_statement_fails_with_position_and_never_resumes(

@@ -24,7 +24,8 @@ from firn_services.sql.commands import (
     SuspendWarehouse,
     Use,
 )
-from firn_services.sql.compile import Compiler, Explain, Query
+from firn_services.sql.compile import Compiler, Explain
+from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 
 KINDS = {"i": pa.int64(), "n": pa.decimal128(15, 2), "s": pa.string(), "d": pa.date32()}
@@ -209,8 +210,10 @@ def test_columns_are_named_by_the_users_text(sql: str, names: list[str]) -> None
         ("select foo(1)", "unsupported", 1, 8, "function foo"),
         ("select sum(n_name) from nation", "type", 1, 8, "sum"),
         ("select n_name + date '2020-01-01' from nation", "type", None, None, "cannot coerce"),
-        ("insert into t values (1)", "unsupported", None, None, "comes later"),
-        ("create table t as select 1", "unsupported", None, None, "comes later"),
+        ("insert into t values (1)", "unknown_table", 1, 13, "does not exist"),
+        ("insert into region values (1)", "type", None, None, "takes 3 values"),
+        ("create table region as select 1", "already_exists", None, None, "exists already"),
+        ("update region set r_comment = default", "unknown_column", 1, 31, "default"),
         ("alter warehouse w", "syntax", 1, 18, "suspend, resume or set"),
         ("alter warehouse w suspendd", "unsupported", None, None, "suspendd"),
         ("create warehouse w warehouse_size = 'HUGE'", "syntax", None, None, "sizes are xs, s"),

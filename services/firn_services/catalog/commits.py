@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import pyarrow as pa
 from firn_model.writes import ColumnStatistics, WrittenFile
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
@@ -21,6 +20,8 @@ from pyiceberg.typedef import Record
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from firn_services.catalog.names import NewTable
+
 STATEMENT = "firn.statement"
 COUNTS = "firn.counts"
 SORT_BY = "firn.sort-by"
@@ -30,7 +31,7 @@ PROPERTIES = {
     "write.metadata.previous-versions-max": "20",
 }
 
-Counts = Mapping[str, int]
+Counts = Mapping[str, int | str]
 """What a statement did, by the name of its result's column."""
 
 
@@ -140,19 +141,9 @@ def _bounds(columns: Mapping[int, ColumnStatistics], side: str) -> dict[int, byt
     return {key: base64.b64decode(bound) for key, bound in found.items() if bound is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class NewTable:
-    """A table to be made: its identifier, columns, folder, and the columns by which its files are sorted."""
-
-    identifier: tuple[str, str, str]
-    schema: pa.Schema
-    root: str
-    sort_by: tuple[str, ...] = ()
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """Return the table's properties."""
-        return {**PROPERTIES, **({SORT_BY: json.dumps(self.sort_by)} if self.sort_by else {})}
+def properties_of(new: NewTable) -> dict[str, str]:
+    """Return the properties of a table to be made."""
+    return {**PROPERTIES, **({SORT_BY: json.dumps(new.sort_by)} if new.sort_by else {})}
 
 
 def sort_by(table: Table) -> tuple[str, ...]:
@@ -177,7 +168,7 @@ def create_with_files(catalog: SqlCatalog, new: NewTable, change: Change, *, rep
 def _staged(catalog: SqlCatalog, new: NewTable) -> StagedTable:
     """Return a table that is not in the catalog yet. The catalog's own way takes no namespace of two levels."""
     schema = catalog._convert_schema_if_needed(new.schema)
-    properties = new.properties
+    properties = properties_of(new)
     metadata = new_table_metadata(
         schema=schema,
         partition_spec=UNPARTITIONED_PARTITION_SPEC,

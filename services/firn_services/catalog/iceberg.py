@@ -30,14 +30,14 @@ from firn_services.catalog.commits import (
     Change,
     ConflictingChangeError,
     Counts,
-    NewTable,
     commit,
     counts_of,
     create_with_files,
+    properties_of,
     sort_by,
 )
 from firn_services.catalog.filters import row_filter
-from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
+from firn_services.catalog.names import Bound, CatalogTable, NewTable, NoSuchTableError, SchemaName, TableName
 from firn_services.config import Settings
 from firn_services.errors import ConflictError, NotFoundError, StatementFailedError
 from firn_services.objects import translated
@@ -193,6 +193,12 @@ class IcebergCatalog:
         with self._lock:
             return counts_of(self._loaded(name), statement_id) if name in self._tables else None
 
+    def files_of_statement(self, name: TableName, statement_id: str) -> frozenset[str]:
+        """Return the table's files in a statement's folder. Blocks."""
+        with self._lock:
+            found = self._tables.get(name)
+            return frozenset(f.uri for f in found.files if f"/{statement_id}/" in f.uri) if found else frozenset()
+
     def change(self, name: TableName, base: CatalogTable, change: Change, *, alone: bool) -> Counts:
         """Commit a statement's snapshot, once; return its counts. Raises ConflictingChangeError, StatementFailedError.
 
@@ -239,7 +245,7 @@ class IcebergCatalog:
                 table = translated(
                     f"table {name}",
                     lambda: self._catalog.create_table(
-                        _identifier(name), schema, location=new.root, properties=new.properties
+                        _identifier(name), schema, location=new.root, properties=properties_of(new)
                     ),
                 )
             except TableAlreadyExistsError as error:
@@ -276,6 +282,15 @@ class IcebergCatalog:
         finally:
             if not done:
                 self._catalog.drop_table(_identifier(name))
+
+    def clear(self, name: TableName) -> int:
+        """Take all rows out of a table; return how many there were. Raises StatementFailedError."""
+        with self._lock:
+            table = self.load(name)
+            statement = str(uuid.uuid4())
+            if table.files:
+                self.change(name, table, Change(statement, {}, removed=None), alone=True)
+            return table.rows
 
     def drop_table(self, name: TableName, *, if_exists: bool) -> bool:
         """Drop a table, leaving its files; return whether it was there. Raises StatementFailedError."""
@@ -320,7 +335,9 @@ class IcebergCatalog:
         schema = _plain(table.schema().as_arrow())
         files = translated(f"table {name}", lambda: tuple(_files(table, AlwaysTrue())))
         ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
-        kept = CatalogTable(name, table.metadata_location, schema, ipc, files, table.location(), sort_by(table))
+        ids = tuple(field.field_id for field in table.schema().fields)
+        place = table.metadata_location
+        kept = CatalogTable(name, place, schema, ipc, files, table.location(), ids, sort_by(table))
         self._tables[name] = kept
         self._iceberg[name] = table
         return kept

@@ -1,10 +1,11 @@
 """Names in the catalog and what a table looks like from outside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
 from firn_model.messages import DataFile
+from firn_model.writes import FileFormat, TextOptions
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +55,11 @@ class CatalogTable:
     schema_ipc_base64: str
     files: tuple[DataFile, ...]
     root: str = ""
+    field_ids: tuple[int, ...] = ()
     sort_by: tuple[str, ...] = ()
+    role: str = ""
+    format: FileFormat = FileFormat.PARQUET
+    text: TextOptions = field(default_factory=TextOptions)
 
     @property
     def rows(self) -> int:
@@ -65,6 +70,16 @@ class CatalogTable:
     def size_bytes(self) -> int:
         """Return how many bytes its files have."""
         return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class NewTable:
+    """A table to be made: its identifier, columns, folder, and the columns by which its files are sorted."""
+
+    identifier: tuple[str, str, str]
+    schema: pa.Schema
+    root: str
+    sort_by: tuple[str, ...] = ()
 
 
 class CatalogReader(Protocol):
@@ -89,6 +104,10 @@ class CatalogReader(Protocol):
 
     def load(self, name: TableName) -> CatalogTable:
         """Return a table at its current snapshot. Raises NoSuchTableError."""
+        ...
+
+    def new_table(self, name: TableName, schema: pa.Schema, sorted_by: tuple[str, ...] = ()) -> NewTable:
+        """Return a table to be made. Raises NotFoundError when its schema does not exist."""
         ...
 
     def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:

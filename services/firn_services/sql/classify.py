@@ -10,6 +10,7 @@ from firn_services.catalog.names import SchemaName
 from firn_services.errors import StatementFailedError
 from firn_services.sql import warehouse_options
 from firn_services.sql.commands import (
+    ClearTable,
     Command,
     CreateDatabase,
     CreateSchema,
@@ -45,8 +46,8 @@ def classify(statement: exp.Expr, text: str, defaults: Defaults) -> Command | No
             return _use(statement, defaults)
         case exp.Command() if text.split(None, 2)[:2] and _opens_with(text, "ALTER", "WAREHOUSE"):
             return warehouse_options.parse_alter(text)
-        case exp.Insert() | exp.Update() | exp.Delete() | exp.Merge() | exp.Copy():
-            raise _later(f"{type(statement).__name__.upper()} comes later: tables can be read for now")
+        case exp.TruncateTable():
+            return _truncate(statement, defaults)
         case exp.Command():
             raise _unknown_command(str(statement.this), text)
         case exp.Condition() | exp.Alias():
@@ -119,12 +120,32 @@ def _create(statement: exp.Create, defaults: Defaults) -> Command:
         return CreateWarehouseCommand(_single(target), exists, _warehouse_spec(statement))
     if kind != "TABLE":
         raise _later(f"CREATE {kind} is not supported")
-    if statement.args.get("expression") is not None:
-        raise _later("CREATE TABLE … AS comes later: tables can be read for now")
     if not isinstance(target, exp.Schema):
         raise _later("CREATE TABLE needs columns")
-    columns = pa.schema([_field(column) for column in target.expressions if isinstance(column, exp.ColumnDef)])
-    return CreateTable(table_name(target.this, defaults), columns, exists, bool(statement.args.get("replace")))
+    columns, replace = pa.schema(column_fields(target)), bool(statement.args.get("replace"))
+    return CreateTable(table_name(target.this, defaults), columns, exists, replace, sorted_by(statement, columns))
+
+
+def column_fields(columns: exp.Schema) -> list[pa.Field]:
+    """Return the columns that a CREATE TABLE lists. Raises StatementFailedError."""
+    return [_field(column) for column in columns.expressions if isinstance(column, exp.ColumnDef)]
+
+
+def sorted_by(statement: exp.Create, columns: pa.Schema) -> tuple[str, ...]:
+    """Return the columns of CLUSTER BY. Raises StatementFailedError."""
+    clusters = [p for p in statement.find_all(exp.ClusterProperty) if p.parent is not None]
+    keys = clusters[0].expressions if clusters else []
+    by_name = {field.name.upper(): field.name for field in columns}
+    for key in keys:
+        if not isinstance(key, exp.Column) or canonical(key.this).upper() not in by_name:
+            raise _later("CLUSTER BY takes columns of the table")
+    return tuple(by_name[canonical(key.this).upper()] for key in keys)
+
+
+def _truncate(statement: exp.TruncateTable, defaults: Defaults) -> ClearTable:
+    if len(statement.expressions) != 1 or statement.args.get("is_database"):
+        raise _later("TRUNCATE takes one table")
+    return ClearTable(table_name(statement.expressions[0], defaults), bool(statement.args.get("exists")))
 
 
 def _single(target: exp.Expr) -> str:

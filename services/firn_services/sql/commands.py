@@ -58,6 +58,16 @@ class CreateTable:
     columns: pa.Schema
     if_not_exists: bool
     replace: bool
+    sorted_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTable:
+    """TRUNCATE, or DELETE without a condition, whose rows are counted."""
+
+    table: TableName
+    if_exists: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,7 @@ Command = (
     | CreateDatabase
     | CreateSchema
     | CreateTable
+    | ClearTable
     | Drop
     | Use
     | CreateWarehouseCommand

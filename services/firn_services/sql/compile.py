@@ -9,35 +9,20 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from firn_model.messages import DataFile, TableSnapshot
 from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_services.catalog.names import CatalogReader, CatalogTable
+from firn_services.catalog.names import CatalogReader, TableName
 from firn_services.errors import StatementFailedError
-from firn_services.sql.check import check
+from firn_services.sql.binding import bind
 from firn_services.sql.classify import classify
-from firn_services.sql.columns import name_columns
 from firn_services.sql.commands import Command
-from firn_services.sql.dialect import Engine
 from firn_services.sql.parse import parse
-from firn_services.sql.predicates import bounds
-from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
+from firn_services.sql.query import Query
+from firn_services.sql.resolve import Defaults
+from firn_services.sql.writes import WriteCompiler, written_table
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(?:TEXT|TABULAR))?\s+", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement for a warehouse, bound to the snapshots that it reads."""
-
-    sql: str
-    tables: tuple[TableSnapshot, ...]
-
-    @property
-    def scan_bytes(self) -> int:
-        """Return the size of all files that it may read."""
-        return sum(file.size_bytes for table in self.tables for file in table.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +40,7 @@ class Compiler:
 
     def __init__(self, catalog: CatalogReader, defaults: Defaults, *, capacity: int = 1024) -> None:
         self._catalog = catalog
+        self._writes = WriteCompiler(catalog)
         self._defaults = defaults
         self._capacity = capacity
         self._kept: OrderedDict[tuple[str, str, str, int], Compiled] = OrderedDict()
@@ -83,25 +69,22 @@ class Compiler:
                 self._kept.popitem(last=False)
         return compiled
 
+    def written_table(self, text: str, defaults: Defaults) -> TableName | None:
+        """Return the table that a statement's snapshot is of; None when it makes none."""
+        return written_table(parse(text), defaults)
+
     def _compile(self, text: str, defaults: Defaults) -> Compiled:
         if found := _EXPLAIN.match(text):
             return self._explain(text, text[found.end() :], defaults)
         statement = parse(text)
+        if (written := self._writes.compile(statement, text, defaults)) is not None:
+            return written
         command = classify(statement, text, defaults)
         return command if command is not None else self._query(statement, text, defaults)
 
     def _query(self, statement: exp.Expr, text: str, defaults: Defaults) -> Query:
-        references = resolve_tables(statement, self._catalog, defaults)
-        limits = bounds(references)
-        tables = rename_to_engine(statement, references)
-        name_columns(statement, text)
-        sql = statement.sql(dialect=Engine, comments=False)
-        check(sql, tables, text)
-        snapshots = tuple(
-            _snapshot(name, table, self._catalog.prune(table, limits.get(table.name, ())))
-            for name, table in tables.items()
-        )
-        return Query(sql, snapshots)
+        bound = bind(statement, text, self._catalog, defaults, naming=text)
+        return Query(bound.sql, bound.snapshots)
 
     def _explain(self, text: str, inner: str, defaults: Defaults) -> Explain:
         padded = re.sub(r"[^\n]", " ", text[: len(text) - len(inner)]) + inner  # keeps lines and columns
@@ -114,7 +97,3 @@ class Compiler:
             for table in compiled.tables
         ]
         return Explain((compiled.sql, *reads))
-
-
-def _snapshot(name: str, table: CatalogTable, files: tuple[DataFile, ...]) -> TableSnapshot:
-    return TableSnapshot.model_construct(name=name, schema_ipc_base64=table.schema_ipc_base64, files=files)

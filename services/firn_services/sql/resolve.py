@@ -15,6 +15,7 @@ from sqlglot import exp
 from firn_services.catalog.names import CatalogReader, CatalogTable, NoSuchTableError, TableName
 from firn_services.errors import StatementFailedError
 from firn_services.sql.position import of_identifier
+from firn_services.sql.roles import with_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,14 @@ def table_name(node: exp.Table, defaults: Defaults) -> TableName:
 def resolve_tables(statement: exp.Expr, catalog: CatalogReader, defaults: Defaults) -> list[Reference]:
     """Return each mention of a catalog table. Raises StatementFailedError (unknown_table) with position."""
     return [
-        Reference(node, _load(node, catalog, defaults))
+        Reference(node, with_role(node, load_table(node, catalog, defaults)))
         for node in statement.find_all(exp.Table)
         if not _is_common_table(node)
     ]
 
 
-def _load(node: exp.Table, catalog: CatalogReader, defaults: Defaults) -> CatalogTable:
+def load_table(node: exp.Table, catalog: CatalogReader, defaults: Defaults) -> CatalogTable:
+    """Return the table of a mention. Raises StatementFailedError (unknown_table) with position."""
     name = table_name(node, defaults)
     try:
         return catalog.load(name)
@@ -139,19 +141,20 @@ def rename_to_engine(statement: exp.Expr, references: list[Reference]) -> dict[s
 
 def _rename_tables(statement: exp.Expr, references: list[Reference]) -> dict[str, CatalogTable]:
     taken = {canonical(cte.args["alias"].this).lower() for cte in statement.find_all(exp.CTE)}
-    names: dict[TableName, str] = {}
+    names: dict[tuple[TableName, str, str], str] = {}
     tables: dict[str, CatalogTable] = {}
     for reference in references:
         node, table = reference.node, reference.table
-        if table.name not in names:
-            names[table.name] = _engine_name(table.name, taken)
-            taken.add(names[table.name])
-        tables[names[table.name]] = table
+        version = (table.name, table.location, table.role)
+        if version not in names:
+            names[version] = _engine_name(table.name, taken)
+            taken.add(names[version])
+        tables[names[version]] = table
         if not node.alias:
             own = canonical(node.this)
             alias = exp.to_identifier(own.lower() if own.isupper() else own, quoted=True)
             node.set("alias", exp.TableAlias(this=alias))
-        node.set("this", exp.to_identifier(names[table.name], quoted=True))
+        node.set("this", exp.to_identifier(names[version], quoted=True))
         node.set("db", None)
         node.set("catalog", None)
     return tables
