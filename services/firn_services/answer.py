@@ -2,12 +2,13 @@
 
 import asyncio
 import fnmatch
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from firn_model.statements import StatementError
 
 from firn_services.account import Account
+from firn_services.catalog.expiry import Expiry
 from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import NoSuchTableError, SchemaName, TableName
 from firn_services.errors import StatementFailedError
@@ -21,6 +22,8 @@ from firn_services.sql.commands import (
     DescribeTable,
     Drop,
     DropWarehouse,
+    ExpireSnapshots,
+    Nothing,
     ObjectKind,
     ResumeWarehouse,
     SetWarehouse,
@@ -43,8 +46,9 @@ def status(text: str) -> pa.Table:
 class Answerer:
     """Runs commands. Each returns a small table."""
 
-    def __init__(self, catalog: IcebergCatalog, account: Account, admin: WarehouseAdmin) -> None:
+    def __init__(self, catalog: IcebergCatalog, expiry: Expiry, account: Account, admin: WarehouseAdmin) -> None:
         self._catalog = catalog
+        self._expiry = expiry
         self._account = account
         self._admin = admin
 
@@ -99,6 +103,11 @@ class Answerer:
                 return self._drop(command)
             case ClearTable():
                 return self._clear(command)
+            case ExpireSnapshots():
+                expired, deleted = self._expiry.expire(command.table, command.older_than, datetime.now(UTC))
+                return pa.table({"snapshots expired": [expired], "files deleted": [deleted]})
+            case Nothing():
+                return status(command.message)
             case _:
                 return status(self._create(command))
 

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(default=15, ge=3)
     max_attempts: int = Field(default=5, ge=1, description="Runs of a statement before it fails with node_lost.")
     result_hours: int = Field(default=24, ge=1)
+    snapshot_hours: int = Field(default=24, ge=0, description="How long snapshots are kept for statements that run.")
 
     @property
     def node_access(self) -> ObjectStoreAccess:
@@ -71,6 +72,11 @@ class Settings(BaseSettings):
     def node_statement_bytes(self) -> int:
         """Memory of a node that statements get; an eighth of it at least, however small the node."""
         return max(self.node_memory_bytes - self.node_overhead_bytes, self.node_memory_bytes // 8)
+
+    @property
+    def keep_snapshots(self) -> timedelta:
+        """How long a snapshot and a file without one are kept."""
+        return timedelta(hours=self.snapshot_hours)
 
     @property
     def token_lifetime(self) -> timedelta:

@@ -1,7 +1,8 @@
 """The account's object store: results, table metadata, and what its errors mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -69,12 +70,18 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
+    def objects_below(self, uri: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the objects below s3://bucket/folder, and when each was written. Raises OSError."""
+        selector = fs.FileSelector(uri.removeprefix("s3://"), allow_not_found=True, recursive=True)
+        for found in self.files.get_file_info(selector):
+            if found.is_file:
+                yield f"s3://{found.path}", found.mtime
+
     def delete_below(self, uri: str, keep: frozenset[str]) -> None:
         """Delete the objects below s3://bucket/folder but some. Raises OSError."""
-        folder = uri.removeprefix("s3://")
-        for found in self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True)):
-            if found.is_file and f"s3://{found.path}" not in keep:
-                self.files.delete_file(found.path)
+        for found, _ in self.objects_below(uri):
+            if found not in keep:
+                self.files.delete_file(found.removeprefix("s3://"))
 
 
 _CAUSES: tuple[tuple[tuple[str, ...], StatementError, str], ...] = (

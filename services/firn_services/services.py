@@ -13,6 +13,7 @@ from firn_model.signing import load_private_key
 from firn_services.account import Account
 from firn_services.answer import Answerer
 from firn_services.attempt import Runner
+from firn_services.catalog.expiry import Expiry
 from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import SchemaName
 from firn_services.config import Settings
@@ -90,7 +91,7 @@ class Services:
         warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))
         admin = WarehouseAdmin(account, warehouse_writer)
-        answerer = Answerer(catalog, account, admin)
+        answerer = Answerer(catalog, Expiry(catalog, objects, settings.keep_snapshots), account, admin)
         return cls(
             settings=settings,
             api=api,

@@ -21,11 +21,6 @@ class Touched:
     changed: int
     updated: int
 
-    @classmethod
-    def nothing(cls) -> "Touched":
-        """Return that no file changes."""
-        return cls((), 0, 0)
-
     @property
     def uris(self) -> frozenset[str]:
         """Return the files' names."""
@@ -61,7 +56,8 @@ def narrowed(query: Query, write: Write, touched: Touched) -> Query:
 
 def counts_of(write: Write, written: Iterable[WrittenFile], touched: Touched) -> Counts:
     """Return what the statement answers: Snowflake's columns."""
-    rows = sum(file.rows for file in written)
+    files = tuple(written)
+    rows = sum(file.rows for file in files)
     match write.action:
         case Action.CREATE:
             return {"status": f"Table {write.table.name} successfully created."}
@@ -79,5 +75,7 @@ def counts_of(write: Write, written: Iterable[WrittenFile], touched: Touched) ->
                 "number of rows updated": touched.updated,
                 "number of rows deleted": deleted,
             }
+        case Action.COMPACT:
+            return {"number of files compacted": len(touched.files), "number of files written": len(files)}
         case _:
             return {"number of rows": rows}

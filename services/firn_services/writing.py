@@ -104,7 +104,7 @@ class Writes:
     async def _round(self, ticket: Ticket, head: Head, attempt: Attempt, query: Query) -> tuple[Counts, Statistics]:
         write = query.write
         assert write is not None, "only statements that write come here"  # noqa: S101  for the type checker
-        touched, used = Touched.nothing(), Statistics()
+        touched, used = Touched(write.candidates if write.find is None else (), 0, 0), Statistics()
         if write.find is not None:
             found = await self._asked(ticket, head, attempt, write.find)
             touched, used = read_touched(found.rows, write), found.statistics

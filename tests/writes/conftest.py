@@ -29,6 +29,7 @@ def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path_
         object_store_secret_access_key=SECRET_KEY,
         admin_password="winter",
         node_cpu=2,
+        snapshot_hours=0,
     )
 
 

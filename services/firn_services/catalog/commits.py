@@ -75,9 +75,14 @@ def snapshot_of(table: Table, statement_id: str) -> Snapshot | None:
     return None
 
 
+def copy_of(table: Table) -> Table:
+    """Return a table that changes by itself: others may still read the one it is of."""
+    return Table(table.name(), table.metadata, table.metadata_location, table.io, table.catalog)
+
+
 def commit(table: Table, change: Change) -> Table:
     """Make one snapshot of a change; return the table with it. Blocks. Raises ConflictingChangeError."""
-    own = Table(table.name(), table.metadata, table.metadata_location, table.io, table.catalog)
+    own = copy_of(table)
     try:
         with own.transaction() as transaction:
             _apply(transaction, own, change)

@@ -8,8 +8,9 @@ import base64
 import re
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pyarrow as pa
 from firn_model.messages import DataFile
@@ -25,6 +26,7 @@ from pyiceberg.exceptions import NoSuchTableError as IcebergNoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table import Table
 
+from firn_services.catalog.checks import check_name, missing
 from firn_services.catalog.commits import (
     PROPERTIES,
     Change,
@@ -37,9 +39,11 @@ from firn_services.catalog.commits import (
     sort_by,
 )
 from firn_services.catalog.filters import row_filter
-from firn_services.catalog.names import Bound, CatalogTable, NewTable, NoSuchTableError, SchemaName, TableName
+from firn_services.catalog.history import snapshot_at
+from firn_services.catalog.names import Bound, CatalogTable, Moment, NewTable, NoSuchTableError, SchemaName, TableName
+from firn_services.catalog.schemas import plain
 from firn_services.config import Settings
-from firn_services.errors import ConflictError, NotFoundError, StatementFailedError
+from firn_services.errors import ConflictError, NotFoundError
 from firn_services.objects import translated
 
 
@@ -122,6 +126,16 @@ class IcebergCatalog:
             assert found is not None, "a loaded table is kept"  # noqa: S101  for the type checker
             return found
 
+    def as_of(self, name: TableName, moment: Moment) -> CatalogTable:
+        """Return a table as it was. Raises NoSuchTableError, StatementFailedError when there is no snapshot of then."""
+        now = self.load(name)
+        with self._lock:
+            table = self._loaded(name)
+        snapshot = snapshot_at(table, moment)
+        number = snapshot.snapshot_id
+        files = translated(f"table {name}", lambda: tuple(_files(table, AlwaysTrue(), number)))
+        return replace(now, location=f"{table.metadata_location}@{number}", files=files)
+
     def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:
         """Return the files that may hold rows within all bounds, by partition and by statistics."""
         if len(table.files) <= 1:
@@ -137,7 +151,7 @@ class IcebergCatalog:
 
     def create_database(self, name: str, *, if_not_exists: bool) -> None:
         """Create a database with its schema PUBLIC. Raises ConflictError."""
-        _check_name(name)
+        check_name(name)
         with self._changing():
             try:
                 self._catalog.create_namespace((name,))
@@ -152,7 +166,7 @@ class IcebergCatalog:
 
     def create_schema(self, name: SchemaName, *, if_not_exists: bool) -> None:
         """Create a schema in a database that exists. Raises NotFoundError, ConflictError."""
-        _check_name(name.schema)
+        check_name(name.schema)
         with self._changing():
             if name.database not in self._databases:
                 raise NotFoundError(
@@ -204,6 +218,21 @@ class IcebergCatalog:
 
         With `alone` nothing else may have changed the table since `base`.
         """
+
+        def operation(table: Table) -> Table:
+            if counts_of(table, change.statement_id) is not None:
+                return table
+            if table.location() != base.root or (alone and table.metadata_location != base.location):
+                raise ConflictingChangeError(f"table {name} was changed meanwhile")
+            return commit(table, change)
+
+        return counts_of(self.alter(name, operation), change.statement_id) or change.counts
+
+    def alter(self, name: TableName, operation: Callable[[Table], Table]) -> Table:
+        """Let an operation change a table, one at a time; it returns the table as it is then. Raises as it does.
+
+        Raises ConflictingChangeError when the table is gone.
+        """
         with self._lock:
             lock = self._committing.setdefault(name, threading.Lock())
         with lock:
@@ -211,15 +240,12 @@ class IcebergCatalog:
                 if name not in self._tables:
                     raise ConflictingChangeError(f"table {name} was dropped meanwhile")
                 table = self._loaded(name)
-            if (done := counts_of(table, change.statement_id)) is not None:
-                return done
-            if table.location() != base.root or (alone and table.metadata_location != base.location):
-                raise ConflictingChangeError(f"table {name} was changed meanwhile")
-            changed = translated(f"table {name}", lambda: commit(table, change))
-            with self._changing():
-                if self._iceberg.get(name) is table:
-                    self._keep(name, changed)
-        return change.counts
+            changed = translated(f"table {name}", lambda: operation(table))
+            if changed is not table:
+                with self._changing():
+                    if self._iceberg.get(name) is table:
+                        self._keep(name, changed)
+        return changed
 
     def _loaded(self, name: TableName) -> Table:
         """Return a table's newest state. Call under the lock."""
@@ -257,7 +283,7 @@ class IcebergCatalog:
 
     def register(self, name: TableName, schema: pa.Schema, files: Iterable[str], *, replace: bool) -> CatalogTable:
         """Make existing Parquet files a table, without copying them. Raises ConflictError, StatementFailedError."""
-        _check_name(name.name)
+        check_name(name.name)
         with self._changing():
             self.create_database(name.database, if_not_exists=True)
             self.create_schema(name.parent, if_not_exists=True)
@@ -296,7 +322,7 @@ class IcebergCatalog:
         """Drop a table, leaving its files; return whether it was there. Raises StatementFailedError."""
         with self._changing():
             if name not in self._tables:
-                return _missing(StatementError.UNKNOWN_TABLE, f"table {name}", if_exists=if_exists)
+                return missing(StatementError.UNKNOWN_TABLE, f"table {name}", if_exists=if_exists)
             self._drop_table(name)
             return True
 
@@ -304,7 +330,7 @@ class IcebergCatalog:
         """Drop a schema with its tables; return whether it was there."""
         with self._changing():
             if name not in self._schemas:
-                return _missing(StatementError.UNKNOWN_TABLE, f"schema {name}", if_exists=if_exists)
+                return missing(StatementError.UNKNOWN_TABLE, f"schema {name}", if_exists=if_exists)
             for table in self.tables(name.database, name.schema):
                 self._drop_table(table)
             self._catalog.drop_namespace(_namespace(name))
@@ -315,7 +341,7 @@ class IcebergCatalog:
         """Drop a database with its schemas; return whether it was there."""
         with self._changing():
             if name not in self._databases:
-                return _missing(StatementError.UNKNOWN_TABLE, f"database {name}", if_exists=if_exists)
+                return missing(StatementError.UNKNOWN_TABLE, f"database {name}", if_exists=if_exists)
             for schema in self.schemas(name):
                 self.drop_schema(schema, if_exists=True)
             try:
@@ -332,7 +358,7 @@ class IcebergCatalog:
         self._iceberg.pop(name, None)
 
     def _keep(self, name: TableName, table: Table) -> CatalogTable:
-        schema = _plain(table.schema().as_arrow())
+        schema = plain(table.schema().as_arrow())
         files = translated(f"table {name}", lambda: tuple(_files(table, AlwaysTrue())))
         ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
         ids = tuple(field.field_id for field in table.schema().fields)
@@ -351,21 +377,10 @@ class IcebergCatalog:
                 self._version += 1
 
     def _check_schema(self, name: TableName) -> None:
-        _check_name(name.name)
+        check_name(name.name)
         with self._lock:
             if name.parent not in self._schemas:
                 raise NotFoundError(f"schema {name.parent} does not exist; CREATE SCHEMA {name.parent} makes it")
-
-
-def _missing(kind: StatementError, what: str, *, if_exists: bool) -> bool:
-    if if_exists:
-        return False
-    raise StatementFailedError(kind, f"{what} does not exist")
-
-
-def _check_name(name: str) -> None:
-    if not name or "." in name or "/" in name or len(name) > 255:
-        raise StatementFailedError(StatementError.UNSUPPORTED, f"name {name!r} may not be empty or hold a dot or slash")
 
 
 def _namespace(schema: SchemaName) -> tuple[str, str]:
@@ -376,22 +391,8 @@ def _identifier(name: TableName) -> tuple[str, str, str]:
     return (name.database, name.schema, name.name)
 
 
-def _files(table: Table, row_filter: BooleanExpression) -> Iterator[DataFile]:
-    for task in table.scan(row_filter=row_filter).plan_files():
+def _files(table: Table, row_filter: BooleanExpression, snapshot_id: int | None = None) -> Iterator[DataFile]:
+    for task in table.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files():
         yield DataFile.model_construct(
             uri=task.file.file_path, size_bytes=task.file.file_size_in_bytes, rows=task.file.record_count
         )
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """Return a schema without Iceberg's metadata and with plain strings and bytes."""
-    return pa.schema([pa.field(f.name, plain_type(f.type), nullable=f.nullable) for f in schema])
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type that catalog and engine share for strings and bytes in their several layouts."""
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        return pa.binary()
-    return kind

@@ -1,6 +1,7 @@
 """Names in the catalog and what a table looks like from outside."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
@@ -73,6 +74,16 @@ class CatalogTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of a table: a time, just after (or before) a statement's snapshot, or a snapshot's number."""
+
+    before: bool
+    at: datetime | None = None
+    statement: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewTable:
     """A table to be made: its identifier, columns, folder, and the columns by which its files are sorted."""
 
@@ -104,6 +115,10 @@ class CatalogReader(Protocol):
 
     def load(self, name: TableName) -> CatalogTable:
         """Return a table at its current snapshot. Raises NoSuchTableError."""
+        ...
+
+    def as_of(self, name: TableName, moment: Moment) -> CatalogTable:
+        """Return a table as it was. Raises NoSuchTableError, StatementFailedError."""
         ...
 
     def new_table(self, name: TableName, schema: pa.Schema, sorted_by: tuple[str, ...] = ()) -> NewTable:

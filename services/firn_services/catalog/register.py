@@ -3,8 +3,9 @@
 import pyarrow as pa
 from pyarrow import parquet
 
-from firn_services.catalog.iceberg import IcebergCatalog, plain_type
+from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import CatalogTable, TableName
+from firn_services.catalog.schemas import plain_type
 from firn_services.errors import MalformedError
 from firn_services.objects import ObjectStore, translated
 

@@ -1,6 +1,7 @@
 """Statements that the services answer themselves. They never resume a warehouse."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 import pyarrow as pa
@@ -68,6 +69,21 @@ class ClearTable:
     table: TableName
     if_exists: bool = False
     counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireSnapshots:
+    """ALTER TABLE … EXPIRE SNAPSHOTS; None: as old as may be."""
+
+    table: TableName
+    older_than: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """There is nothing to do, and why."""
+
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +156,8 @@ Command = (
     | CreateSchema
     | CreateTable
     | ClearTable
+    | ExpireSnapshots
+    | Nothing
     | Drop
     | Use
     | CreateWarehouseCommand

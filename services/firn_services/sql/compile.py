@@ -22,6 +22,8 @@ from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 from firn_services.sql.writes import WriteCompiler, written_table
 
+_RELATIVE = re.compile(r"\b(?:AT|BEFORE)\s*\(", re.IGNORECASE)
+"""What may mean another moment each time: it is compiled each time."""
 _EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(?:TEXT|TABULAR))?\s+", re.IGNORECASE)
 
 
@@ -63,6 +65,8 @@ class Compiler:
                 self._kept.move_to_end(key)
                 return kept
         compiled = self._compile(text, defaults)
+        if _RELATIVE.search(text):
+            return compiled
         with self._lock:
             self._kept[key] = compiled
             while len(self._kept) > self._capacity:
@@ -71,7 +75,7 @@ class Compiler:
 
     def written_table(self, text: str, defaults: Defaults) -> TableName | None:
         """Return the table that a statement's snapshot is of; None when it makes none."""
-        return written_table(parse(text), defaults)
+        return written_table(parse(text), text, defaults)
 
     def _compile(self, text: str, defaults: Defaults) -> Compiled:
         if found := _EXPLAIN.match(text):

@@ -8,12 +8,14 @@ otherwise.
 import difflib
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from firn_model.statements import StatementError
 from sqlglot import exp
 
 from firn_services.catalog.names import CatalogReader, CatalogTable, NoSuchTableError, TableName
 from firn_services.errors import StatementFailedError
+from firn_services.sql.moments import moment_of
 from firn_services.sql.position import of_identifier
 from firn_services.sql.roles import with_role
 
@@ -71,7 +73,11 @@ def resolve_tables(statement: exp.Expr, catalog: CatalogReader, defaults: Defaul
 def load_table(node: exp.Table, catalog: CatalogReader, defaults: Defaults) -> CatalogTable:
     """Return the table of a mention. Raises StatementFailedError (unknown_table) with position."""
     name = table_name(node, defaults)
+    when = node.args.get("when")
     try:
+        if isinstance(when, exp.HistoricalData):
+            node.set("when", None)
+            return catalog.as_of(name, moment_of(when, datetime.now(UTC)))
         return catalog.load(name)
     except NoSuchTableError as error:
         raise _unknown(node, name, catalog) from error

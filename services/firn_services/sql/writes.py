@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from firn_services.catalog.names import CatalogReader, TableName
 from firn_services.errors import StatementFailedError
-from firn_services.sql import changes
+from firn_services.sql import changes, maintenance
 from firn_services.sql.binding import Bound, bind
 from firn_services.sql.check import check
 from firn_services.sql.classify import column_fields, sorted_by
@@ -38,12 +38,17 @@ class WriteCompiler:
                 return changes.update(scope, statement)
             case exp.Merge():
                 return changes.merge(scope, statement)
+            case exp.Command():
+                return maintenance.alter_table(scope)
             case _:
                 return None
 
 
-def written_table(statement: exp.Expr, defaults: Defaults) -> TableName | None:
+def written_table(statement: exp.Expr, text: str, defaults: Defaults) -> TableName | None:
     """Return the table of a statement that writes; None for others."""
+    if isinstance(statement, exp.Command):
+        mention = maintenance.altered(text)
+        return table_name(mention, defaults) if mention is not None else None
     if not isinstance(statement, exp.Insert | exp.Create | exp.Delete | exp.Update | exp.Merge | exp.Copy):
         return None
     target = statement.this.this if isinstance(statement.this, exp.Schema) else statement.this

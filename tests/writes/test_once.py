@@ -1,0 +1,61 @@
+"""A statement that writes counts once, wherever the services end between its files and its answer."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from firn_services.catalog.names import TableName
+from firn_services.config import Settings
+
+from tests.runtime.conftest import running_node
+from tests.services.account import TestAccount
+
+pytestmark = [pytest.mark.component, pytest.mark.asyncio(loop_scope="session")]
+NAME = TableName("FIRN", "PUBLIC", "T")
+
+
+class _Crash:
+    """Stands in for a crash: what reaches it goes no further, until the services end."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def hold(self, *arguments: Any) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
+async def test_one_snapshot_whenever_the_services_end(
+    settings: Settings, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path
+) -> None:
+    own = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'firn.db'}"})
+    async with running_node(own.object_store_endpoint, signing_key[0]) as node:
+        async with TestAccount(own, signing_key[0]) as account:
+            kube = account.kube
+            await account.warehouse()
+            await account.real_cluster(node)
+            await account.submit("CREATE TABLE t (n INT)")
+            before = _Crash()
+            account.services.account._parts.runner._writes._committed = before.hold  # type: ignore[attr-defined]
+            lost = await account.submit("INSERT INTO t VALUES (1)", wait=0)
+            await before.reached.wait()
+        async with TestAccount(own, signing_key[0], kube) as account:
+            reply = await account.call("GET", f"/statements/{lost['id']}?wait_seconds=30")
+            assert (reply["state"], reply["result"]["rows"]) == ("succeeded", [[1]]), reply
+            after = _Crash()
+            account.services.account._parts.store.finish = after.hold  # type: ignore[method-assign]
+            made = await account.submit("CREATE TABLE made AS SELECT n FROM t", wait=0)
+            await after.reached.wait()
+            after.reached.clear()
+            done = await account.submit("INSERT INTO t VALUES (2)", wait=0)
+            await after.reached.wait()
+        async with TestAccount(own, signing_key[0], kube) as account:
+            reply = await account.call("GET", f"/statements/{done['id']}?wait_seconds=30")
+            assert (reply["state"], reply["result"]["rows"]) == ("succeeded", [[1]]), reply
+            reply = await account.call("GET", f"/statements/{made['id']}?wait_seconds=30")
+            assert reply["state"] == "succeeded", reply
+            total = await account.submit("SELECT SUM(n), COUNT(*), (SELECT COUNT(*) FROM made) FROM t")
+            assert total["result"]["rows"] == [[3, 2, 1]]
+            assert len(account.services.catalog.load(NAME).files) == 2
