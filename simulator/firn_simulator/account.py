@@ -44,21 +44,33 @@ class Account:
                 self.warehouses[name] = SimulatedWarehouse(name, group.spec, pool, cores, memory, around)
         self._arrivals = arrivals(workload)
         self._more = True
+        self._end = EPOCH + workload.length
 
     def run(self) -> Recorder:
         """Run until every statement has ended; return what was recorded. Clusters that still run then are billed."""
-        recorder, clock = self.recorder, self.clock
+        self.start()
+        while self.step():
+            pass
+        return self.finish()
+
+    def start(self) -> None:
+        """Fill the pools and expect the first statement."""
         for pool in self.pools.values():
             pool.fill()
         self._expect_next()
-        end = EPOCH + self._workload.length
-        while (self._more or recorder.open) and clock.now < end + LONGEST_WAIT and clock.step():
-            pass
-        clock.run_until(end)
+
+    def step(self) -> bool:
+        """Let one thing happen; return whether a statement has still to arrive or to end."""
+        is_over = not self._more and not self.recorder.open
+        return not is_over and self.clock.now < self._end + LONGEST_WAIT and self.clock.step()
+
+    def finish(self) -> Recorder:
+        """Let the rest of the duration pass, and bill what still runs."""
+        self.clock.run_until(self._end)
         for warehouse in self.warehouses.values():
             warehouse.close()
-        recorder.close(clock.now)
-        return recorder
+        self.recorder.close(self.clock.now)
+        return self.recorder
 
     def _expect_next(self) -> None:
         arriving = next(self._arrivals, None)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from firn_model import names
 from firn_model.clusters import ClusterPhase
-from firn_model.pools import MemoryClass
-from firn_model.sizes import WarehouseSize, WarehouseType, node_count
+from firn_model.sizes import node_count
 from firn_operator.decide import cluster_actions as decisions
 from firn_operator.decide.cluster import decide
-from firn_operator.decide.cluster_observed import Observed, Talk
-from firn_operator.decide.observed import Cluster, Node
+from firn_operator.decide.cluster_observed import HeadAnswer, Observed, Talk
+from firn_operator.decide.cluster_workers import CLAIMS_AT_ONCE
+from firn_operator.decide.observed import Cluster, Node, memory_class
 from firn_operator.decide.reason import Reason
 
 from firn_simulator.clock import Clock, Loop
@@ -63,12 +64,16 @@ class SimulatedCluster:
         self._recorder = around.recorder
         self._cores = cores
         self._nodes: dict[str, Node] = {}
-        self._talk: Talk | None = None
+        self._talks: dict[str, Talk] = {}
+        self._telling: frozenset[str] | None = None
+        self._answer: HeadAnswer | None = None
+        self._joined: set[str] = set()
         self._busy = False
         self._waited = False
         self._started_at: datetime | None = None
         self._loop = Loop(around.clock, self._reconcile)
         self._recorder.clusters.add(1, around.clock.now)
+        self._note_lack()
 
     def wake(self) -> None:
         """Look at it now."""
@@ -76,57 +81,74 @@ class SimulatedCluster:
 
     def drain(self) -> None:
         """Have it drain, as its warehouse wants."""
-        self._pool.wait_no_more(self.known.uid)
         spec = self.known.spec.model_copy(update={"drain": True})
         self._put(replace(self.known, spec=spec))
+        self._note_lack()
         self._owner.holds_nothing(self)
 
     def emptied(self) -> None:
         """Acknowledge the drain: the last statement has ended."""
-        if self._talk is not None:
-            self._talk = replace(self._talk, drained=True)
+        head = self.known.status.head_uid
+        if head in self._talks:
+            self._talks[head] = replace(self._talks[head], drained=True)
         self.wake()
-
-    @property
-    def _head_alone(self) -> Cluster:
-        """The cluster as if its head were all: the pool gives heads here, and the other nodes join with them."""
-        spec = self.known.spec.model_copy(update={"size": WarehouseSize.XS, "type": WarehouseType.STANDARD})
-        return replace(self.known, spec=spec)
 
     # Deciding and doing
 
     def _reconcile(self) -> datetime | None:
         if self._busy:
             return None
-        now = self._clock.now
-        spare = self._pool.spare() if not self._nodes else None
         observed = Observed(
-            cluster=self._head_alone,
+            cluster=self.known,
             nodes=tuple(self._nodes.values()),
-            spares=(spare,) if spare else (),
-            talks={self._talk.uid: self._talk} if self._talk else {},
-            memory_class=MemoryClass.STANDARD,
+            spares=self._spares(),
+            talks=self._talks,
+            telling=self._telling,
+            answer=self._answer,
+            has_token=self._started_at is not None,
+            memory_class=memory_class(self.known.spec.type),
         )
-        decision = decide(observed, now)
+        decision = decide(observed, self._clock.now)
         for action in decision.actions:
             self._do(action)
-        if decision.reason is Reason.NO_WARM_NODE and not self._waited:
+        if decision.reason is Reason.NO_WARM_NODE and not self.known.is_leaving:
             self._waited = True
             self._pool.wait(self.known.uid, self.wake)
         return decision.wake_at if not decision.actions else None
 
+    def _spares(self) -> tuple[Node, ...]:
+        """Return what it could claim: a node as its head, then as many as it lacks."""
+        if self.known.is_leaving or (self._nodes and self.known.status.head_uid is None):
+            return ()
+        if not self._nodes:
+            return self._pool.spares(1, head=True)
+        lacks = self.size - len(self._nodes)
+        return self._pool.spares(min(lacks, CLAIMS_AT_ONCE), head=False) if lacks else ()
+
     def _do(self, action: decisions.Action) -> None:
         match action:
             case decisions.ClaimHead(node=node):
-                self._pool.promise(node, self.known.uid)
-                self._in(self._physics.claim, lambda: self._claimed(node))
+                self._claim((node,), names.ROLE_HEAD)
+            case decisions.ClaimNodes(nodes=nodes, role=role):
+                self._claim(nodes, role)
             case decisions.BindHead(node=node):
                 self._in(self._physics.bind, lambda: self._bound(node))
+            case decisions.TellMembers(members=members):
+                self._telling = frozenset(n.uid for n in members)
+                self._hear()
+            case decisions.BindNode(node=node):
+                self._talks[node.uid] = Talk(node.uid, binding=True)
+                self._clock.after(self._physics.join, lambda: self._joins(node))
+            case _:
+                self._leave(action)
+
+    def _leave(self, action: decisions.Action) -> None:
+        match action:
             case decisions.BeginDrain():
                 self._status(phase=ClusterPhase.DRAINING)
             case decisions.DrainHead(node=node):
-                self._talk = Talk(node.uid, drained=self._owner.holds_nothing(self))
-                if self._talk.drained:
+                self._talks[node.uid] = Talk(node.uid, drained=self._owner.holds_nothing(self))
+                if self._talks[node.uid].drained:
                     self.wake()
             case decisions.MarkDrained():
                 self._status(phase=ClusterPhase.DRAINED, drained=True, endpoint=None)
@@ -150,9 +172,26 @@ class SimulatedCluster:
 
         self._clock.after(seconds, finish)
 
-    def _claimed(self, node: Node) -> None:
-        claimed = self._pool.claimed(node, self.known.name, self.known.uid, hit=not self._waited)
-        self._nodes[node.name] = claimed
+    def _claim(self, nodes: tuple[Node, ...], role: str) -> None:
+        for node in nodes:
+            self._pool.promise(node)
+            if role != names.ROLE_HEAD:
+                self._talks[node.uid] = Talk(node.uid)
+        self._in(self._physics.claim, lambda: self._claimed(nodes, role))
+
+    def _claimed(self, nodes: tuple[Node, ...], role: str) -> None:
+        for node in nodes:
+            head_uid = None if role == names.ROLE_HEAD else self.known.status.head_uid
+            hit = not self._waited
+            claimed = self._pool.claimed(node, role, self.known.name, self.known.uid, head_uid, hit)
+            self._nodes[node.name] = claimed
+        self._waited = False
+        self._note_lack()
+
+    def _note_lack(self) -> None:
+        """Let the pool know what this cluster has still to claim."""
+        lacks = 0 if self.known.is_leaving else self.size - len(self._nodes)
+        self._pool.lacks(self.known.uid, lacks, head=bool(lacks and not self._nodes))
 
     def _bound(self, node: Node) -> None:
         self._started_at = self._clock.now
@@ -164,12 +203,23 @@ class SimulatedCluster:
             started_at=self._clock.now,
         )
         self._owner.cluster_serves(self)
-        if self.size > 1:
-            self._clock.after(self._physics.join, lambda: self._joined(self.size))
 
-    def _joined(self, nodes: int) -> None:
-        self.sharing.set_nodes(nodes, self._clock.now)
+    def _joins(self, node: Node) -> None:
+        """Let a node take part: its Ray has joined the head's."""
+        if node.name not in self._nodes:
+            return
+        now = self._clock.now
+        self._talks[node.uid] = Talk(node.uid, bound_at=now)
+        self._joined.add(node.uid)
+        self.sharing.set_nodes(1 + len(self._joined), now)
         self._owner.nodes_joined(self)
+        self._hear()
+
+    def _hear(self) -> None:
+        """Take the head's answer: which of the nodes that it was told of have joined."""
+        told = self._telling or frozenset()
+        self._answer = HeadAnswer(told, told & self._joined)
+        self.wake()
 
     def close(self) -> None:
         """Bill what it has used so far: the run is over."""

@@ -39,6 +39,8 @@ class SimulatedPool:
         self._physics = physics
         self._recorder = recorder
         self._waiting: dict[str, Callable[[], None]] = {}
+        self._lacks: dict[str, int] = {}
+        self._headless: dict[str, None] = {}
         self._warm: dict[str, Node] = {}
         self._reserved: set[str] = set()
         self._crowded: deque[str] = deque()
@@ -60,26 +62,35 @@ class SimulatedPool:
         """Look at the pool soon; changes that fall together are one."""
         self._loop.wake(self._physics.reconcile)
 
-    def spare(self) -> Node | None:
-        """Return the node that the next claim takes."""
-        return next(iter(claimable(self._warm.values(), TEMPLATE, frozenset(self._reserved))), None)
+    def lacks(self, cluster: str, nodes: int, head: bool) -> None:
+        """Note how many nodes a cluster has still to claim, and whether a head is among them."""
+        if nodes:
+            self._lacks[cluster] = nodes
+        else:
+            self._lacks.pop(cluster, None)
+            self._waiting.pop(cluster, None)
+        if head:
+            self._headless[cluster] = None
+        else:
+            self._headless.pop(cluster, None)
+        self.wake()
+
+    def spares(self, count: int, head: bool) -> tuple[Node, ...]:
+        """Return the nodes that the next claim takes; those that are no heads leave one to each cluster without."""
+        free = claimable(self._warm.values(), TEMPLATE, self._reserved)
+        keep = 0 if head else len(self._headless)
+        return tuple(free[: max(0, min(count, len(free) - keep))])
 
     def wait(self, cluster: str, wake: Callable[[], None]) -> None:
         """Let a cluster wait for a node; it is woken when one is ready."""
         self._waiting[cluster] = wake
-        self.wake()
 
-    def wait_no_more(self, cluster: str) -> None:
-        """Forget a cluster that waited, if it did."""
-        self._waiting.pop(cluster, None)
-
-    def promise(self, node: Node, cluster: str) -> None:
-        """Promise a node to a cluster's claim that begins."""
+    def promise(self, node: Node) -> None:
+        """Promise a node to a claim that begins."""
         self._reserved.add(node.uid)
-        self._waiting.pop(cluster, None)
         self._last_claim_at = self._clock.now
 
-    def claimed(self, node: Node, cluster: str, epoch: str, hit: bool) -> Node:
+    def claimed(self, node: Node, role: str, cluster: str, epoch: str, head_uid: str | None, hit: bool) -> Node:
         """Carry out a claim; `hit`: the node waited for it and not the other way round."""
         self._reserved.discard(node.uid)
         self._recorder.hits += hit
@@ -87,9 +98,10 @@ class SimulatedPool:
         changed = replace(
             node,
             state=names.STATE_CLAIMED,
-            role=names.ROLE_HEAD,
+            role=role,
             cluster=cluster,
             epoch=epoch,
+            head_uid=head_uid,
             claimed_at=self._clock.now,
         )
         self._put(changed)
@@ -111,7 +123,7 @@ class SimulatedPool:
             pool=self._pool,
             nodes=tuple(self._warm.values()),
             reserved=frozenset(self._reserved),
-            waiting=len(self._waiting),
+            waiting=sum(self._lacks.values()),
             last_claim_at=self._last_claim_at,
         )
         decision = decisions.decide(observed, now)
