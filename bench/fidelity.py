@@ -39,7 +39,7 @@ class Measured:
 
 
 def arrivals(count: int, alone_seconds: float, load: float, seed: int) -> list[float]:
-    """Return when statements are sent: bursts at random, so that some wait; `load` is the share of time that is used."""
+    """Return when statements are sent: bursts at random, so that some wait; `load` is the share that is busy."""
     random, moments, at = generator("fidelity", seed), list[float](), 1.0
     while len(moments) < count:
         burst = min(random.choice((1, 1, 2, 4, 12)), count - len(moments))
