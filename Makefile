@@ -40,6 +40,10 @@ bench-resume: venv ## Measure resumes on the demo's cluster; the last line is JS
 bench-sim: venv ## Simulate a day of 1,000 warehouses and a million statements; the last line is JSON
 	@.venv/bin/python bench/sim.py $(ARGS)
 
+.PHONY: bench-cache
+bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last line is JSON
+	@.venv/bin/python bench/cache.py $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve dependencies again, keeping every pin that still fits
 	$(UV_COMPILE) --group dev -o locks/workspace.txt pyproject.toml

@@ -20,7 +20,8 @@ from firn_model.statements import StatementError
 from firn_model.writes import WriteTarget, WrittenFile
 
 from firn_runtime.batches import merged, plain_schema
-from firn_runtime.cache.file_cache import FileCache, Lease, rewritten
+from firn_runtime.cache.file_cache import FileCache, rewritten
+from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.objects import RewrittenError
 from firn_runtime.cache.scan_needs import needs_of
 from firn_runtime.errors import StatementFailedError, classify

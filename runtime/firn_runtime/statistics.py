@@ -3,7 +3,7 @@
 from datafusion.plan import ExecutionPlan, MetricsSet
 from firn_model.messages import Statistics
 
-from firn_runtime.cache.file_cache import Lease
+from firn_runtime.cache.lease import Lease
 
 _NANOSECONDS = 1e9
 

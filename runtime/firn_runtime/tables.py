@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 from datafusion import LogicalPlan, SessionContext
@@ -91,6 +91,12 @@ class Stores:
                 context.register_object_store("s3://", store, host)
             self._hosts[known] = host
         return f"s3://{self._hosts[known]}/{quote(location.name)}"
+
+    def uri(self, store: str, path: str) -> str | None:
+        """Return the address (s3://bucket/key) of a file by its store and path in a plan, None for another's store."""
+        host = store.rstrip("/").rpartition("/")[2]
+        roots = [root for (_, root), known in self._hosts.items() if known == host]
+        return f"s3://{unquote(roots[0])}/{path}" if roots else None
 
 
 def _store(access: ObjectStoreAccess, root: str) -> AmazonS3:

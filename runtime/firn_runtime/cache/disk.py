@@ -22,6 +22,8 @@ from firn_runtime.cache.sparse_file import FILE_BYTES, Identity, SparseFile, cos
 FRAME = 0
 """The unit that holds a file's frame; chunk n is unit n + 1."""
 _LAYOUTS = 1024
+_FORMERS = 1 << 17
+"""Units of which it is known when they were wanted last although they are not here."""
 
 UnitKey = tuple[str, int]
 """A file's key and the unit's number in it."""
@@ -50,6 +52,7 @@ class Disk:
         self._layouts: OrderedDict[str, Layout] = OrderedDict()
         self._versions: dict[tuple[str, str], str] = {}
         self._coming: dict[UnitKey, Future[None]] = {}
+        self._former: OrderedDict[UnitKey, int] = OrderedDict()
         self._unchecked: set[UnitKey] = set()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,8 +132,11 @@ class Disk:
         with self._lock:
             return all((key, number) in self._lru for number in numbers)
 
-    def claim(self, key: str, units: Mapping[int, Ranges]) -> Claim | None:
-        """Pin units of a file whose frame is held, those that are not there yet too; None when there is no room."""
+    def claim(self, key: str, units: Mapping[int, Ranges], *, is_written: bool = False) -> Claim | None:
+        """Pin units of a file whose frame is held, those that are not there yet too; None when there is no room.
+
+        Nor is there for units that displace more recent ones, unless they were just written.
+        """
         with self._lock:
             file, claim = self._files[key], Claim()
             missing = [number for number in units if (key, number) not in self._lru]
@@ -139,7 +145,7 @@ class Disk:
                 self._lru.touch((key, number))
                 self._lru.pin((key, number))
             cost = sum(cost_bytes(units[number]) for number in missing)
-            if self._lru.oldest_use(cost) is None:
+            if not self._is_room(key, missing, cost, is_written):
                 for number in there:
                     self._lru.unpin((key, number))
                 return None
@@ -162,6 +168,18 @@ class Disk:
                     claim.held.append(number)
             self._lru.touch((key, FRAME))  # newer than its chunks: it goes last
         return claim
+
+    def _is_room(self, key: str, missing: list[int], cost: int, is_written: bool) -> bool:
+        """Whether missing units are admitted; note that they were wanted."""
+        formers = [self._former.get((key, number)) for number in missing]
+        known = [former for former in formers if former is not None]
+        former = self._lru.clock if is_written else min(known) if known and len(known) == len(formers) else None
+        for number in missing:
+            self._former[key, number] = self._lru.clock
+            self._former.move_to_end((key, number))
+        while len(self._former) > _FORMERS:
+            self._former.popitem(last=False)
+        return self._lru.admits(cost, former)
 
     def recall(self, key: str, number: int, ranges: Ranges) -> bool:
         """Tell whether a claimed unit was left whole by an earlier process; then it is there for all."""

@@ -49,6 +49,11 @@ class Lru(Generic[K]):
         """Bytes of entries that cannot be displaced now: ephemeral or pinned."""
         return self._pinned_bytes + self._bytes[Priority.EPHEMERAL]
 
+    @property
+    def clock(self) -> int:
+        """The count of uses so far."""
+        return self._uses
+
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
@@ -147,6 +152,15 @@ class Lru(Generic[K]):
             latest = self._entries[key].used_at
             excess -= self._entries[key].size_bytes
         return latest if excess <= 0 else None
+
+    def admits(self, size_bytes: int, former_use: int | None) -> bool:
+        """Whether bytes are worth what they would displace: used before, later than that was used last.
+
+        `former_use` is the clock at their last use, as far as it is known. What displaces nothing is always worth it.
+        So a scan of more than fits, or of what nobody reads again, leaves alone what is in use (decision 12).
+        """
+        latest = self.oldest_use(size_bytes)
+        return latest == 0 or (latest is not None and former_use is not None and former_use >= latest)
 
     def _displaced_by(self, more_bytes: int, key: K) -> list[K] | None:
         """Return what must go for so many bytes more under a key; None when too little may go."""

@@ -35,7 +35,7 @@ _MESSAGES = {
     "Name": "name=1:string",
     "Schema": "columns=1*:Name",
     "Part": "start=1:int64 end=2:int64",
-    "File": "path=1:string size=2:uint64 part=5:Part",
+    "File": "path=1:string size=2:uint64 modified_ns=3:uint64 part=5:Part",
     "Group": "files=1*:File",
     "Limit": "limit=1:uint32",
     "Output": "expr=2:Expr",
@@ -83,7 +83,7 @@ def _leaf_class() -> Any:  # a class made by protobuf, without a static type
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Leaf"))
 
 
-_LEAF = _leaf_class()
+LEAF = _leaf_class()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class ScanNeed:
 
 def needs_of(leaf: bytes) -> Iterator[ScanNeed]:
     """Yield what a serialised leaf of a plan reads, one for each file; nothing for a leaf that is no Parquet scan."""
-    scan = _LEAF.FromString(leaf).scan
+    scan = LEAF.FromString(leaf).scan
     configuration = scan.configuration
     columns = _columns(scan)
     bounds = tuple(_bounds(scan.predicate)) if scan.HasField("predicate") else ()

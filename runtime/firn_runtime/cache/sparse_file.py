@@ -25,7 +25,7 @@ FILE_BYTES = 4 * BLOCK_BYTES
 """What a file costs beside its units: its folder, link and journal."""
 _JOURNAL_LINES = 4096
 _KEEP_SIZE_PUNCH_HOLE = 3
-_FIXED_TIME_NS = (1_000_000_000, 1_000_000_000)
+MODIFIED_NS = 1_000_000_000
 """The file's time never changes, so that the engine's cache of footers holds while units come and go."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
@@ -87,7 +87,7 @@ class SparseFile:
         with made.data.open("wb") as file:
             file.write(MAGIC)
             file.truncate(identity.size_bytes)
-        os.utime(made.data, ns=_FIXED_TIME_NS)
+        os.utime(made.data, ns=(MODIFIED_NS, MODIFIED_NS))
         made._rewrite()
         return made
 
@@ -138,7 +138,7 @@ class SparseFile:
                     view, at = view[written:], at + written
         finally:
             os.close(descriptor)
-        os.utime(self.data, ns=_FIXED_TIME_NS)
+        os.utime(self.data, ns=(MODIFIED_NS, MODIFIED_NS))
         return Unit(tuple(part for part, _ in parts), checksum)
 
     def note(self, number: int, unit: Unit) -> None:
@@ -205,7 +205,7 @@ class SparseFile:
                     raise OSError(ctypes.get_errno(), "cannot free a part of a cached file", str(self.data))
         finally:
             os.close(descriptor)
-        os.utime(self.data, ns=_FIXED_TIME_NS)
+        os.utime(self.data, ns=(MODIFIED_NS, MODIFIED_NS))
 
     def _punch_unknown(self) -> None:
         """Free what a crash left behind: all that no unit holds. Raises OSError."""

@@ -98,6 +98,23 @@ def test_when_was_what_it_would_displace_last_used() -> None:
     assert lru.oldest_use(3, lambda key: key != "a") == lru.used_at("b")
 
 
+@pytest.mark.parametrize(
+    ("size", "former", "admitted"),
+    [
+        pytest.param(2, None, True, id="what finds room needs no past"),
+        pytest.param(3, None, False, id="what was never used displaces nothing"),
+        pytest.param(3, 0, False, id="nor what was used before its victim"),
+        pytest.param(3, 2, True, id="what was used later than its victim does"),
+        pytest.param(5, 1, False, id="it must be later than all its victims"),
+        pytest.param(5, 2, True, id="and is"),
+        pytest.param(7, 2, False, id="there is no room at all"),
+    ],
+)
+def test_what_is_worth_what_it_displaces(size: int, former: int | None, admitted: bool) -> None:
+    lru = index(6, ("a", 2), ("b", 2))
+    assert lru.admits(size, former) is admitted
+
+
 def test_a_negative_size_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer than 0"):
         index(1).put("a", -1)
