@@ -12,6 +12,7 @@ from firn_operator.decide import cluster_actions as decisions
 from firn_operator.decide.cluster import decide
 from firn_operator.decide.cluster_observed import HeadAnswer, Observed, Talk
 from firn_operator.decide.cluster_workers import CLAIMS_AT_ONCE
+from firn_operator.decide.metering import meter, metered
 from firn_operator.decide.observed import Cluster, Node, memory_class
 from firn_operator.decide.reason import Reason
 
@@ -151,7 +152,9 @@ class SimulatedCluster:
                 if self._talks[node.uid].drained:
                     self.wake()
             case decisions.MarkDrained():
-                self._status(phase=ClusterPhase.DRAINED, drained=True, endpoint=None)
+                now = self._clock.now
+                self._status(phase=ClusterPhase.DRAINED, drained=True, drained_at=now, endpoint=None)
+                self._meter()
             case decisions.DeleteCluster():
                 self._put(replace(self.known, deleting=True))
             case decisions.ReleaseNode(node=node):
@@ -202,7 +205,12 @@ class SimulatedCluster:
             head_uid=node.uid,
             started_at=self._clock.now,
         )
+        self._meter()
         self._owner.cluster_serves(self)
+
+    def _meter(self) -> None:
+        """Write down what it has used so far, as the operator's metering loop does."""
+        self._status(metering=meter(metered(self.known), self.known.status.metering, self._clock.now))
 
     def _joins(self, node: Node) -> None:
         """Let a node take part: its Ray has joined the head's."""
@@ -229,18 +237,14 @@ class SimulatedCluster:
     def _release(self, node: Node) -> None:
         self._pool.release(node)
         self._nodes.pop(node.name, None)
-        if not self._nodes:
-            self._bill()
         self.wake()
 
     def _bill(self) -> None:
-        if self._started_at is not None:
-            now, spec = self._clock.now, self.known.spec
-            self._recorder.billed(spec.size, spec.type, self._started_at, now, self._cores)
-            self._recorder.busy_core_seconds += self.sharing.busy_core_seconds
-            self._started_at = None
+        self._recorder.billed(self.known.status.metering, self._clock.now, self._cores)
+        self._recorder.busy_core_seconds += self.sharing.busy_core_seconds
 
     def _gone(self) -> None:
+        self._bill()
         self._recorder.clusters.add(-1, self._clock.now)
         self._owner.cluster_gone(self)
 

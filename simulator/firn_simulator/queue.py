@@ -140,8 +140,9 @@ class Queue:
                 serving = self._serving[self._running[key].cluster]
                 serving.sharing.stop(key, now)
                 self._recorder.expired += 1
-                self._forget(key, serving, now)
+                self._forget(key, now)
                 self._set_alarm(serving)
+                self._let_go(serving)
                 self._loop.wake()
 
     def _start(self, action: decisions.Start, now: datetime) -> None:
@@ -169,14 +170,18 @@ class Queue:
         now = self._clock.now
         for key in serving.sharing.ended(now):
             self._recorder.ended(self._running[key], now)
-            self._forget(key, serving, now)
+            self._forget(key, now)
         self._set_alarm(serving)
+        self._let_go(serving)
         self._look()
 
-    def _forget(self, key: str, serving: Serving, now: datetime) -> None:
+    def _forget(self, key: str, now: datetime) -> None:
         del self._running[key]
         self._schedule.end(key)
         self._rest(now)
+
+    def _let_go(self, serving: Serving) -> None:
+        """Acknowledge a drain once nothing is left."""
         if not serving.known.is_open and not len(serving.sharing):
             del self._serving[serving.known.name]
             self._see()

@@ -2,10 +2,13 @@
 
 from array import array
 from collections import Counter
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
-from firn_model.sizes import WarehouseSize, WarehouseType, credits_per_hour, node_count
+from firn_model.clusters import MeterInterval
+from firn_model.credits import BEGINNING, cost_of, hourly_rate
+from firn_model.sizes import node_count
 
 from firn_simulator.clock import EPOCH
 from firn_simulator.statement import Statement
@@ -60,7 +63,7 @@ class Recorder:
         self.ended_at = EPOCH
         self.busy_core_seconds = 0.0
         self.paid_core_seconds = 0.0
-        self._paid: dict[tuple[WarehouseSize, WarehouseType], timedelta] = {}
+        self._credit_seconds = Decimal(0)
         self.bills: list[tuple[float, float, float]] = []
         """From, to (seconds) and credits an hour of each that was paid for."""
 
@@ -71,13 +74,15 @@ class Recorder:
         self.queued.append((started - statement.arrived_at).total_seconds())
         self.ran.append((now - started).total_seconds())
 
-    def billed(self, size: WarehouseSize, type_: WarehouseType, since: datetime, until: datetime, cores: float) -> None:
-        """Note a cluster that ran from its first ready head to its release."""
-        length = until - since
-        self._paid[size, type_] = self._paid.get((size, type_), timedelta()) + length
-        self.paid_core_seconds += length.total_seconds() * cores * node_count(size, type_)
-        rate = float(credits_per_hour(size, type_))
-        self.bills.append(((since - EPOCH).total_seconds(), (until - EPOCH).total_seconds(), rate))
+    def billed(self, intervals: Sequence[MeterInterval], now: datetime, cores: int) -> None:
+        """Note what a cluster has used: its metering, sealed or up to now."""
+        self._credit_seconds += cost_of(intervals, now, BEGINNING)
+        for interval in intervals:
+            since, until = interval.started_at, interval.ended_at or now
+            rate = float(hourly_rate(interval.size, interval.type, interval.burst_nodes))
+            self.bills.append(((since - EPOCH).total_seconds(), (until - EPOCH).total_seconds(), rate))
+            nodes = interval.burst_nodes or node_count(interval.size, interval.type)
+            self.paid_core_seconds += (until - since).total_seconds() * cores * nodes
 
     @property
     def open(self) -> int:
@@ -95,7 +100,5 @@ class Recorder:
 
     @property
     def credits(self) -> Decimal:
-        """Credits used, exact to the microsecond."""
-        micro = timedelta(microseconds=1)
-        total = sum((credits_per_hour(s, t) * (length // micro) for (s, t), length in self._paid.items()), Decimal(0))
-        return total / Decimal(3_600_000_000)
+        """Credits used, exact."""
+        return self._credit_seconds / 3600

@@ -65,3 +65,14 @@ def test_the_same_seed_gives_the_same_and_another_another() -> None:
     one, again, other = (run({}, stream, seed=seed).as_json() for seed in (1, 1, 2))
     assert one == again
     assert one != other
+
+
+def test_statements_that_end_together_let_a_draining_cluster_go() -> None:
+    summary = run({"size": "S", "maxClusterCount": 3, "autoSuspendSeconds": 1}, at(0, 900, count=20), duration=600)
+    assert summary.statements == 20
+
+
+def test_a_released_cluster_is_gone() -> None:
+    account = Account(workload({"size": "S", "autoSuspendSeconds": 1}, at(5, 10), duration=100))
+    account.run()
+    assert account.warehouses["w"].clusters == {}
