@@ -32,7 +32,7 @@ def workload(warehouses: int, statements: int, hours: float, seed: int) -> Workl
             "spec": {"size": size, "maxClusterCount": 4, "scalingPolicy": policy, "autoSuspendSeconds": suspend},
         }
         for size, share in SIZES
-        for policy, suspend in (("Standard", 60), ("Economy", 600))
+        for policy, suspend in (("Standard", 600), ("Economy", 600))
     ]
     missing = warehouses - sum(int(str(g["count"])) for g in groups)
     groups[0]["count"] = int(str(groups[0]["count"])) + missing
