@@ -103,7 +103,7 @@ class Engine:
         began = time.perf_counter()
         uri = ""
         for _ in range(_TRIES):
-            lease = self._cache.lease(stage.object_store, [file for table in stage.tables for file in table.files])
+            lease = self._cache.lease(stage.object_store, stage.parquet_files)
             try:
                 with _engine_errors(stage.object_store):
                     return self._started(stage, lease, began)

@@ -85,6 +85,11 @@ _RULES = (
         "Guard the expression, for example with NULLIF or TRY_CAST.",
     ),
     _rule(
+        r"Csv error|Json error",
+        StatementError.CORRUPT_FILE,
+        "A file does not hold what FILE_FORMAT says. Correct the file, or the options.",
+    ),
+    _rule(
         r"Parquet error|Invalid Parquet|Corrupt|Parquet magic|EOF: |Requested range was invalid|416 Range"
         r"|Range Not Satisfiable|IoError.*decompress|snappy: |Invalid thrift|external format error|External: EOF",
         StatementError.CORRUPT_FILE,

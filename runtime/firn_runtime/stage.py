@@ -3,8 +3,8 @@
 import struct
 
 from firn_model.base import Message
-from firn_model.messages import Dispatch, ObjectStoreAccess, TableSnapshot
-from firn_model.writes import WriteTarget
+from firn_model.messages import DataFile, Dispatch, ObjectStoreAccess, TableSnapshot
+from firn_model.writes import FileFormat, WriteTarget
 from pydantic import Field
 
 LENGTH = struct.Struct(">I")
@@ -20,6 +20,11 @@ class Stage(Message):
     object_store: ObjectStoreAccess | None = None
     parallelism: int | None = Field(default=None, ge=1)
     write: WriteTarget | None = None
+
+    @property
+    def parquet_files(self) -> list[DataFile]:
+        """The files that it reads by column chunks."""
+        return [f for table in self.tables if table.format is FileFormat.PARQUET for f in table.files]
 
     @property
     def uses_files(self) -> bool:

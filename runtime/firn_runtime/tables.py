@@ -22,10 +22,12 @@ from datafusion import LogicalPlan, SessionContext
 from datafusion.object_store import AmazonS3
 from firn_model.messages import ObjectStoreAccess, TableSnapshot
 from firn_model.statements import StatementError
+from firn_model.writes import FileFormat
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
 from firn_runtime.errors import StatementFailedError
 from firn_runtime.schemas import schema_of
+from firn_runtime.text_tables import text_frame
 
 
 def _plan_class() -> Any:  # a class made by protobuf, without a static type
@@ -132,6 +134,10 @@ def register(
     if table.file_column is not None or table.row_column is not None:
         return _register_numbered(context, stores, table, access, local)
     schema = schema_of(table.schema_ipc_base64)
+    if table.files and access is not None and table.format is not FileFormat.PARQUET:
+        urls_of_text = [stores.url(access, Location.of(file.uri)) for file in table.files]
+        context.register_table(name, text_frame(context, urls_of_text, table, schema).into_view())
+        return name
     if not table.files:
         context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=schema)]])
         return name

@@ -15,7 +15,7 @@ from firn_model.messages import Cancel, Dispatch, ObjectStoreAccess, Refusal, Re
 from firn_model.writes import WriteTarget
 from pydantic import ValidationError
 
-from firn_services.sql.query import Query
+from firn_services.sql.query import Action, Query
 
 log = structlog.get_logger()
 MESSAGE_LIFETIME = timedelta(seconds=60)
@@ -175,7 +175,9 @@ def _target(attempt: Attempt, query: Query) -> WriteTarget | None:
     if query.write is None:
         return None
     target = query.write.target
-    name = target.name if target.single else f"{attempt.statement_id}/{attempt.number:03}-{attempt.round}"
+    separator = "_" if query.write.action is Action.UNLOAD else "/"
+    own = f"{attempt.statement_id}{separator}{attempt.number:03}-{attempt.round}"
+    name = target.name if target.single else own
     return target.model_copy(update={"name": name})
 
 

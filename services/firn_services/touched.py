@@ -77,5 +77,7 @@ def counts_of(write: Write, written: Iterable[WrittenFile], touched: Touched) ->
             }
         case Action.COMPACT:
             return {"number of files compacted": len(touched.files), "number of files written": len(files)}
-        case _:
-            return {"number of rows": rows}
+        case Action.LOAD:
+            return {"status": "LOADED", "files_loaded": len(write.loaded), "rows_loaded": rows}
+        case Action.UNLOAD:
+            return {"rows_unloaded": rows, "output_bytes": sum(f.size_bytes for f in files), "files": len(files)}

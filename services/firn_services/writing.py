@@ -6,6 +6,7 @@ there now, and runs again.
 """
 
 import asyncio
+import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from firn_model.writes import WrittenFile
 
 from firn_services.catalog.commits import Change, ConflictingChangeError, Counts
 from firn_services.catalog.iceberg import IcebergCatalog
+from firn_services.catalog.staging import LOADS
 from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError
 from firn_services.errors import StatementFailedError
 from firn_services.objects import ObjectStore
@@ -155,9 +157,15 @@ class Writes:
             self._catalog.create_as(write.table, write.new, change, replace=write.replace)
             return change.counts
         assert write.base is not None, "a table that is there has a state"  # noqa: S101  for the type checker
-        if not change.added and change.removed is not None and not change.removed and not change.properties:
+        is_load = write.action is Action.LOAD
+        if not is_load and not change.added and change.removed is not None and not change.removed:
             return change.counts
-        return self._catalog.change(write.table, write.base, change, alone=write.action is Action.MERGE)
+        if write.action is Action.LOAD:
+            place = f"{write.base.root}/loads/{change.statement_id}-{uuid.uuid4().hex[:8]}.json"
+            noted = self._catalog.staging.note(write.base.loads, write.loaded, place, datetime.now(UTC))
+            change = replace(change, properties={LOADS: noted})
+        alone = write.action in (Action.MERGE, Action.LOAD)
+        return self._catalog.change(write.table, write.base, change, alone=alone)
 
     def _result(self, statement_id: str, counts: Counts) -> ResultRecord:
         table = pa.table({name: [value] for name, value in counts.items()})

@@ -42,15 +42,17 @@ from firn_services.catalog.filters import row_filter
 from firn_services.catalog.history import snapshot_at
 from firn_services.catalog.names import Bound, CatalogTable, Moment, NewTable, NoSuchTableError, SchemaName, TableName
 from firn_services.catalog.schemas import plain
+from firn_services.catalog.staging import LOADS, Staging
 from firn_services.config import Settings
 from firn_services.errors import ConflictError, NotFoundError
-from firn_services.objects import translated
+from firn_services.objects import ObjectStore, translated
 
 
 class IcebergCatalog:
     """Databases, schemas and tables of the account. Calls block; safe to use from several threads."""
 
     def __init__(self, settings: Settings) -> None:
+        self.staging = Staging(ObjectStore.connect(settings))
         self._catalog = SqlCatalog(
             "firn",
             **{
@@ -362,8 +364,8 @@ class IcebergCatalog:
         files = translated(f"table {name}", lambda: tuple(_files(table, AlwaysTrue())))
         ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
         ids = tuple(field.field_id for field in table.schema().fields)
-        place = table.metadata_location
-        kept = CatalogTable(name, place, schema, ipc, files, table.location(), ids, sort_by(table))
+        place, loads = table.metadata_location, table.properties.get(LOADS, "")
+        kept = CatalogTable(name, place, schema, ipc, files, table.location(), ids, sort_by(table), loads)
         self._tables[name] = kept
         self._iceberg[name] = table
         return kept

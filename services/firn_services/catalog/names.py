@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 from firn_model.messages import DataFile
 from firn_model.writes import FileFormat, TextOptions
+
+if TYPE_CHECKING:
+    from firn_services.catalog.staging import Staging
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,6 +61,7 @@ class CatalogTable:
     root: str = ""
     field_ids: tuple[int, ...] = ()
     sort_by: tuple[str, ...] = ()
+    loads: str = ""
     role: str = ""
     format: FileFormat = FileFormat.PARQUET
     text: TextOptions = field(default_factory=TextOptions)
@@ -71,6 +75,15 @@ class CatalogTable:
     def size_bytes(self) -> int:
         """Return how many bytes its files have."""
         return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StagedFile:
+    """A file that can be loaded; written anew it is another one."""
+
+    uri: str
+    size_bytes: int
+    written_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,9 @@ class NewTable:
 
 class CatalogReader(Protocol):
     """What compilation needs of the catalog. Calls may block: compile in a thread."""
+
+    staging: "Staging"
+    """Files that can be loaded into tables."""
 
     @property
     def version(self) -> int:

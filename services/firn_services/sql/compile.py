@@ -22,8 +22,8 @@ from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 from firn_services.sql.writes import WriteCompiler, written_table
 
-_RELATIVE = re.compile(r"\b(?:AT|BEFORE)\s*\(", re.IGNORECASE)
-"""What may mean another moment each time: it is compiled each time."""
+_RELATIVE = re.compile(r"^\s*COPY\b|\b(?:AT|BEFORE)\s*\(", re.IGNORECASE)
+"""What may mean another moment, or other files, each time: it is compiled each time."""
 _EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(?:TEXT|TABULAR))?\s+", re.IGNORECASE)
 
 

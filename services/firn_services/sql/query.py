@@ -6,7 +6,7 @@ from enum import StrEnum
 from firn_model.messages import DataFile, TableSnapshot
 from firn_model.writes import WriteTarget
 
-from firn_services.catalog.names import CatalogTable, NewTable, TableName
+from firn_services.catalog.names import CatalogTable, NewTable, StagedFile, TableName
 
 
 class Action(StrEnum):
@@ -41,7 +41,7 @@ class Write:
     touched: tuple[str, ...] = ()
     candidates: tuple[DataFile, ...] = ()
     inserts: bool = False
-    loaded: tuple[DataFile, ...] = ()
+    loaded: tuple[StagedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

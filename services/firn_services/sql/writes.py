@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from firn_services.catalog.names import CatalogReader, TableName
 from firn_services.errors import StatementFailedError
-from firn_services.sql import changes, maintenance
+from firn_services.sql import changes, copies, maintenance
 from firn_services.sql.binding import Bound, bind
 from firn_services.sql.check import check
 from firn_services.sql.classify import column_fields, sorted_by
@@ -38,6 +38,8 @@ class WriteCompiler:
                 return changes.update(scope, statement)
             case exp.Merge():
                 return changes.merge(scope, statement)
+            case exp.Copy():
+                return copies.copy(scope, statement)
             case exp.Command():
                 return maintenance.alter_table(scope)
             case _:
@@ -52,7 +54,8 @@ def written_table(statement: exp.Expr, text: str, defaults: Defaults) -> TableNa
     if not isinstance(statement, exp.Insert | exp.Create | exp.Delete | exp.Update | exp.Merge | exp.Copy):
         return None
     target = statement.this.this if isinstance(statement.this, exp.Schema) else statement.this
-    return table_name(target, defaults) if isinstance(target, exp.Table) else None
+    is_table = isinstance(target, exp.Table) and isinstance(target.this, exp.Identifier)
+    return table_name(target, defaults) if is_table else None
 
 
 def _insert(scope: Scope, statement: exp.Insert) -> Query:
