@@ -21,7 +21,7 @@ class EngineActor:
         from firn_runtime.engine import Engine
         from firn_runtime.engine_server import EngineServer
 
-        cache = FileCache(settings.cache_dir, settings.disk_cache_bytes)
+        cache = FileCache(settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes)
         engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
         self._server = EngineServer(engine)
         await self._server.listen(socket)

@@ -12,6 +12,7 @@ Source: NSDI'20 paper, section 4.2; engine notes, "Cache by column chunk".
 
 import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,8 +53,15 @@ class _Written(StoredObject):
 class FileCache:
     """A cache in a folder. Calls block and may come from any thread."""
 
-    def __init__(self, folder: Path, disk_bytes: int) -> None:
-        """Take up what an earlier process of this node left in the folder. Raises OSError."""
+    def __init__(self, folder: Path, disk_bytes: int, storage_bytes: int | None = None) -> None:
+        """Take up what an earlier process of this node left in the folder. Raises OSError.
+
+        The cache takes `disk_bytes` at most, and less while what is beside its folder, which has priority, leaves less
+        of `storage_bytes` to it.
+        """
+        self._folder = folder
+        self._disk_bytes = disk_bytes
+        self._storage_bytes = storage_bytes
         self._disk = Disk(folder, disk_bytes)
         self._opening: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
@@ -69,6 +77,7 @@ class FileCache:
 
         Raises StatementFailedError for a file that is missing, not of its size, or not to be reached.
         """
+        self.give_way()
         lease = Lease(self._disk, self._pool)
         if access is None:
             return lease
@@ -107,6 +116,12 @@ class FileCache:
             return False
         finally:
             lease.close()
+
+    def give_way(self) -> None:
+        """Shrink to what spills and exchanges leave of the local storage, or grow again; what is leased stays."""
+        if self._storage_bytes is not None:
+            left = self._storage_bytes - used_beside(self._folder)
+            self._disk.resize(max(0, min(self._disk_bytes, left)))
 
     def close(self) -> None:
         """End the cache's threads; leases must be closed by then."""
@@ -174,6 +189,18 @@ class FileCache:
             return None
         lease.note(key, FRAME, object_store_bytes=fetched_bytes)
         return layout
+
+
+def used_beside(folder: Path) -> int:
+    """Return the bytes on disk of all files beside a folder, those that vanish meanwhile left out."""
+    total = 0
+    for where, folders, files in os.walk(folder.parent):  # which passes over folders that vanish
+        if Path(where) == folder.parent and folder.name in folders:
+            folders.remove(folder.name)
+        for name in (*folders, *files):
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(where, name)).st_blocks * 512
+    return total
 
 
 def require_size(file: DataFile, size_bytes: int) -> None:

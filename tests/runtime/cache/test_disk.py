@@ -155,6 +155,21 @@ def try_read(cache: FileCache, objects: Objects, file: DataFile, columns: list[s
         require_whole(cache, objects, file, *columns)
 
 
+async def test_what_is_beside_the_cache_has_priority(objects: Objects, tmp_path: Path) -> None:
+    file, spill = objects.write("a"), tmp_path / "local" / "spill"
+    cache = FileCache(tmp_path / "local" / "cache", CAPACITY, 4_000_000)
+    await asyncio.to_thread(require_whole, cache, objects, file)
+    kept = cache.disk_bytes
+    spill.mkdir()
+    (spill / "run").write_bytes(b"x" * 3_500_000)
+    cache.give_way()
+    assert cache.disk_bytes < 500_000 < kept
+    (spill / "run").unlink()
+    await asyncio.to_thread(require_whole, cache, objects, file)
+    assert cache.disk_bytes == kept
+    cache.close()
+
+
 async def test_versions_that_are_gone_are_given_up(objects: Objects, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache", CAPACITY)
     await asyncio.to_thread(require_whole, cache, objects, objects.write("a", 1000))
