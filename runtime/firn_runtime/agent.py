@@ -18,7 +18,11 @@ from firn_model.messages import (
     Dispatch,
     Drain,
     DrainReply,
+    HeadAddress,
     HeldStatement,
+    Members,
+    Park,
+    ParkReply,
     Refusal,
     RefusalReason,
     Report,
@@ -29,14 +33,20 @@ from firn_model.signing import HEADER
 
 from firn_runtime.coordinator import Coordinator
 from firn_runtime.delivery import delivered
+from firn_runtime.errors import RuntimeFault
 from firn_runtime.gate import Gate
+from firn_runtime.members import Members as NodeMembers
 from firn_runtime.metrics import NodeMetrics
 from firn_runtime.state import (
     BindAsked,
+    Decision,
     DrainAsked,
     EngineWarm,
     Event,
+    Join,
+    MembersTold,
     MessageArrived,
+    ParkAsked,
     Phase,
     Refuse,
     State,
@@ -53,7 +63,12 @@ _STATUS = {
     RefusalReason.WRONG_POD: 403,
 }
 _CONFLICT = 409
+_FAILED = 503
 _DELIVERY_SECONDS = 1.0
+
+JoinHead = Callable[[HeadAddress], Awaitable[None]]
+"""Leaves the Ray that the node is in for that of a head; returns when the engine serves there. Raises RuntimeFault,
+and then the node is beyond repair."""
 
 M = TypeVar("M", bound=Signed)
 log = structlog.get_logger()
@@ -62,16 +77,23 @@ log = structlog.get_logger()
 class Agent:
     """Holds the node's state; every change of it goes through `decide`."""
 
-    def __init__(self, gate: Gate, coordinator: Coordinator, metrics: NodeMetrics) -> None:
+    def __init__(
+        self, gate: Gate, coordinator: Coordinator, metrics: NodeMetrics, members: NodeMembers, join: JoinHead
+    ) -> None:
         self._gate = gate
         self._coordinator = coordinator
         self._metrics = metrics
+        self._members = members
+        self._join = join
+        self._joining: asyncio.Future[None] | None = None
         self._state = State()
         self._released = asyncio.Condition()
         self._deliveries: dict[str, asyncio.Future[None]] = {}
         self._serving = False
         self._bound_at: datetime | None = None
+        self._parked_at: datetime | None = None
         self.ray_address = ""
+        self.ray_token = ""
 
     def application(self) -> web.Application:
         """Return the doors."""
@@ -79,7 +101,9 @@ class Agent:
         app.add_routes(
             [
                 web.post("/bind", self._door(Bind, self._bind)),
+                web.post("/members", self._door(Members, self._tell)),
                 web.post("/drain", self._door(Drain, self._drain)),
+                web.post("/park", self._door(Park, self._park)),
                 web.post("/statements", self._door(Dispatch, self._dispatch)),
                 web.post("/cancel", self._door(Cancel, self._cancel)),
                 web.post("/report", self._door(Report, self._report)),
@@ -101,9 +125,13 @@ class Agent:
 
     def _apply(self, event: Event) -> Refuse | None:
         """Feed an event to the state; return the refusal, if it is one."""
+        decision = self._decided(event)
+        return decision if isinstance(decision, Refuse) else None
+
+    def _decided(self, event: Event) -> Decision:
         self._state, decision = decide(self._state, event)
         self._metrics.held.set(len(self._state.held))
-        return decision if isinstance(decision, Refuse) else None
+        return decision
 
     def _refusal(self, refuse: Refuse) -> web.Response:
         self._metrics.refused(refuse.reason)
@@ -123,14 +151,48 @@ class Agent:
         return door
 
     async def _bind(self, _: web.Request, message: Bind) -> web.StreamResponse:
-        first = self._state.phase is Phase.WARM
-        if refuse := self._apply(BindAsked(message.epoch)):
-            return self._refusal(refuse)
-        if first or self._bound_at is None:
+        before = self._state.epoch
+        head = message.head.pod_uid if message.head else None
+        decision = self._decided(BindAsked(message.epoch, message.role, head, message.warehouse_uid))
+        if isinstance(decision, Refuse):
+            return self._refusal(decision)
+        if before != message.epoch or self._bound_at is None:
             self._bound_at = datetime.now(UTC)
             structlog.contextvars.bind_contextvars(warehouse=message.warehouse, cluster=message.cluster)
             log.info("bound", warehouse=message.warehouse, cluster=message.cluster, role=message.role)
-        return _json(BindReply(epoch=message.epoch, ray_address=self.ray_address, bound_at=self._bound_at))
+        if isinstance(decision, Join) and message.head:
+            self._joining = asyncio.ensure_future(self._join(message.head))
+        if message.head and (failed := await self._not_joined()):
+            return failed
+        address = message.head.ray_address if message.head else self.ray_address
+        token = "" if message.head else self.ray_token
+        reply = BindReply(epoch=message.epoch, ray_address=address, ray_token=token, bound_at=self._bound_at)
+        return _json(reply)
+
+    async def _not_joined(self) -> web.Response | None:
+        """Wait for the one join that all binds share; return the answer when it fails."""
+        try:
+            if self._joining:
+                await asyncio.shield(self._joining)
+        except RuntimeFault as error:
+            return _json(Refusal(reason=RefusalReason.NOT_READY, message=str(error)), _FAILED)
+        return None
+
+    async def _tell(self, _: web.Request, message: Members) -> web.StreamResponse:
+        if refuse := self._apply(MembersTold(message.epoch)):
+            return self._refusal(refuse)
+        self._members.tell(message.members)
+        return _json(await self._members.reply(message.known, message.wait_seconds))
+
+    async def _park(self, _: web.Request, message: Park) -> web.StreamResponse:
+        was_parked = self._state.phase is Phase.PARKED
+        if refuse := self._apply(ParkAsked(message.epoch, message.warehouse_uid)):
+            return self._refusal(refuse)
+        if not was_parked or self._parked_at is None:
+            self._parked_at = datetime.now(UTC)
+            self._members.tell(())
+            log.info("parked")
+        return _json(ParkReply(parked_at=self._parked_at))
 
     async def _drain(self, _: web.Request, message: Drain) -> web.StreamResponse:
         if refuse := self._apply(DrainAsked(message.epoch)):
@@ -138,8 +200,8 @@ class Agent:
         log.info("draining", statements=len(self._state.held))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(message.wait_seconds), self._released:
-                await self._released.wait_for(lambda: self._state.phase is Phase.DRAINED)
-        return _json(DrainReply(drained=self._state.phase is Phase.DRAINED, statements=len(self._state.held)))
+                await self._released.wait_for(lambda: self._state.is_empty)
+        return _json(DrainReply(drained=self._state.is_empty, statements=len(self._state.held)))
 
     async def _dispatch(self, request: web.Request, message: Dispatch) -> web.StreamResponse:
         if (earlier := self._deliveries.get(message.statement_id)) is not None:

@@ -53,6 +53,11 @@ class NodeSettings(BaseSettings):
         return self.local_dir / "engine"
 
     @cached_property
+    def fork_socket(self) -> Path:
+        """The fork server's socket."""
+        return self.local_dir / "fork.sock"
+
+    @cached_property
     def spill_dir(self) -> Path:
         """Folder of the engine's spill files."""
         return self.local_dir / "spill"

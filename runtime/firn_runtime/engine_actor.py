@@ -1,12 +1,25 @@
 """The engine's process: a Ray actor, so that a crash or a kill for memory never takes the agent down."""
 
+import asyncio
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 from firn_model.messages import TableSnapshot
 
 from firn_runtime.config import NodeSettings
+from firn_runtime.executor import answer_once
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a head needs to know of an engine that serves on another node."""
+
+    pid: int
+    cores: int
+    door: str
+    """host:port where the cluster's nodes reach it; empty while there is none."""
 
 
 @ray.remote(num_cpus=0, max_restarts=0)
@@ -26,6 +39,18 @@ class EngineActor:
         self._server = EngineServer(engine)
         await self._server.listen(socket)
         return os.getpid()
+
+    async def join(self) -> Joined:
+        """Serve on a node that has joined a head, as its own environment says, and answer a first query."""
+        settings = NodeSettings.model_validate({})
+        socket = settings.engine_socket / f"{os.getpid()}.sock"
+        pid = await self.serve(settings, socket)
+        await answer_once(socket)
+        return Joined(pid, settings.cpu, door="")
+
+    async def wait(self) -> None:
+        """Never return: who waits for it learns at once when this process is gone."""
+        await asyncio.Event().wait()
 
     async def write_warm_file(self, path: Path) -> TableSnapshot:
         """Write the file of the warm-up statements; return it as a table."""

@@ -1,5 +1,6 @@
 """The engine's door: a Unix socket on which the agent hands over one stage a connection and gets frames back.
 
+A connection is greeted, so that a dying process, whose socket still lets connections in, is told from one that runs.
 A request is the stage's JSON, its length before it as four big-endian bytes. The answer is frames (firn_model.frames).
 When the agent closes its half the stage is cancelled, and the answer still ends with a failure and its statistics.
 A connection without a request only shows that the process lives.
@@ -23,7 +24,7 @@ from firn_runtime.batches import StreamWriter
 from firn_runtime.engine import Engine, Query
 from firn_runtime.errors import StatementFailedError
 from firn_runtime.probe import require_reachable
-from firn_runtime.stage import LENGTH, Stage
+from firn_runtime.stage import GREETING, LENGTH, Stage
 
 _LARGEST_FRAME_BYTES = 1 << 20
 _SMALL_BYTES = 64 * 1024
@@ -51,6 +52,7 @@ class EngineServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            writer.write(GREETING)
             (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
             stage = Stage.model_validate_json(await reader.readexactly(length))
             await self._answer(stage, reader, writer)

@@ -3,6 +3,7 @@
 RuntimeFault
 ├── EngineLostError      the engine process died or does not answer; the statement may run again
 ├── RayHeadError         the node's Ray head did not start; the node gives up and is replaced
+├── RayJoinError         the node could not join its head's Ray, or lost it; the node gives up and is replaced
 └── StatementFailedError the statement failed; carries the `StatementError` and what to do
 """
 
@@ -22,6 +23,10 @@ class EngineLostError(RuntimeFault):
 
 class RayHeadError(RuntimeFault):
     """The node's Ray head did not start."""
+
+
+class RayJoinError(RuntimeFault):
+    """The node could not join its head's Ray, or is in it no more."""
 
 
 class StatementFailedError(RuntimeFault):

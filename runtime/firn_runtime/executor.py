@@ -13,10 +13,12 @@ from pathlib import Path
 from firn_model.frames import Frame, FrameReader, FrameType
 
 from firn_runtime.errors import EngineLostError
-from firn_runtime.stage import LENGTH, Stage
+from firn_runtime.stage import GREETING, LENGTH, Stage
 
 EARLY_SECONDS = 60.0
 """An engine that lives longer than this makes up for those that died before it."""
+_DYING_SECONDS = 0.01
+"""How long a dying process is left before its death should have been noticed."""
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -33,7 +35,8 @@ class StageRun:
         """Hand the stage to the engine behind `socket`. Raises EngineLostError."""
         try:
             reader, writer = await asyncio.open_unix_connection(socket)
-        except OSError as error:
+            await reader.readexactly(len(GREETING))
+        except (OSError, asyncio.IncompleteReadError) as error:
             raise EngineLostError("the engine does not answer") from error
         request = stage.model_dump_json().encode()
         writer.write(LENGTH.pack(len(request)) + request)
@@ -79,8 +82,7 @@ StartEngine = Callable[[int], Awaitable[EngineProcess]]
 class Executor:
     """One engine, started again when it dies. Statements wait for it, within a bound."""
 
-    def __init__(self, start: StartEngine, on_warm: Callable[[bool], None]) -> None:
-        self._start = start
+    def __init__(self, on_warm: Callable[[bool], None]) -> None:
         self._on_warm = on_warm
         self._engine: EngineProcess | None = None
         self._serving = asyncio.Event()
@@ -90,42 +92,67 @@ class Executor:
         """The engine that serves now."""
         return self._engine
 
-    async def keep(self, most_early_deaths: int, warm: Callable[[], Awaitable[None]]) -> None:
+    async def keep(self, start: StartEngine, most_early_deaths: int, warm: Callable[[], Awaitable[None]]) -> None:
         """Keep an engine running. Raises EngineLostError when it dies early again and again: beyond repair."""
         early_deaths = number = 0
-        while early_deaths < most_early_deaths:
-            born = time.monotonic()
-            with contextlib.suppress(EngineLostError):
-                self._engine = await self._start(number)
-                self._serving.set()
-                await warm()
-                self._on_warm(True)
-                await _until_death(self._engine.socket)
-            self._serving.clear()
-            self._on_warm(False)
-            self._engine = None
-            number += 1
-            early_deaths = early_deaths + 1 if time.monotonic() - born < EARLY_SECONDS else 0
+        try:
+            while early_deaths < most_early_deaths:
+                born = time.monotonic()
+                with contextlib.suppress(EngineLostError):
+                    self._engine = await start(number)
+                    self._serving.set()
+                    await warm()
+                    self._on_warm(True)
+                    await _until_death(self._engine.socket)
+                self._lost()
+                self._on_warm(False)
+                number += 1
+                early_deaths = early_deaths + 1 if time.monotonic() - born < EARLY_SECONDS else 0
+        finally:
+            self._lost()
         raise EngineLostError(f"the engine died early {early_deaths} times in a row")
+
+    def _lost(self) -> None:
+        self._serving.clear()
+        self._engine = None
 
     async def run(self, stage: Stage, wait_seconds: float) -> StageRun:
         """Start a stage, after waiting for an engine that is being started again. Raises EngineLostError."""
         try:
             async with asyncio.timeout(wait_seconds):
-                await self._serving.wait()
+                while True:
+                    await self._serving.wait()
+                    if run := await self._started(stage):
+                        return run
+                    await asyncio.sleep(_DYING_SECONDS)
         except TimeoutError as error:
             raise EngineLostError("the engine did not come back in time") from error
-        engine = self._engine
-        if engine is None:
-            raise EngineLostError("the engine died again")
-        return await StageRun.start(engine.socket, stage)
+
+    async def _started(self, stage: Stage) -> StageRun | None:
+        """Start a stage, or return None when the engine is dying: it never began to read it."""
+        if self._engine is not None:
+            with contextlib.suppress(EngineLostError):
+                return await StageRun.start(self._engine.socket, stage)
+        return None
+
+
+async def answer_once(socket: Path) -> None:
+    """Have the engine behind the socket answer a query. Raises EngineLostError."""
+    run = await StageRun.start(socket, Stage(statement_id="first", sql="SELECT 1 AS one"))
+    try:
+        while (last := (await run.frames())[-1]).type is FrameType.ARROW:
+            pass
+    finally:
+        run.close()
+    if last.type is not FrameType.FINISH:
+        raise EngineLostError("the engine does not answer its first query")
 
 
 async def _until_death(socket: Path) -> None:
     """Return when the engine behind the socket is gone: the kernel closes an open connection at that moment."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket)
-        await reader.read(1)
+        await reader.read()
     except OSError:
         return
     writer.close()

@@ -1,34 +1,48 @@
-"""`firn-node`: the node's process. Doors first, then Ray, then the engine; ready when all of them are."""
+"""`firn-node`: the node's process. Doors first, then Ray, then the engine; ready when all of them are.
+
+A node begins with a Ray head of its own. When it is bound as worker or burst node it leaves that for its head's Ray.
+"""
 
 # Ray comes first: it reads its switches when it is imported, and importing it is the longest part of the boot.
-from firn_runtime.ray_head import RayHead, kill_descendants  # isort: skip
+from firn_runtime.ray_head import RayHead  # isort: skip
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 import structlog
 from aiohttp import web
+from firn_model.messages import HeadAddress
+from firn_model.names import ROLE_HEAD
 from firn_model.signing import load_public_text
 from pydantic import ValidationError
 
+from firn_runtime import fork_server
 from firn_runtime.agent import Agent
 from firn_runtime.config import NodeSettings
 from firn_runtime.coordinator import Coordinator
-from firn_runtime.errors import EngineLostError, RuntimeFault
-from firn_runtime.executor import EngineProcess, Executor
+from firn_runtime.errors import EngineLostError, RayJoinError, RuntimeFault
+from firn_runtime.executor import EngineProcess, Executor, answer_once
 from firn_runtime.gate import Gate
+from firn_runtime.joining import Joining
 from firn_runtime.logs import configure
+from firn_runtime.members import MemberNode, Members
 from firn_runtime.metrics import NodeMetrics
+from firn_runtime.ray_node import descendants, kill_all
+from firn_runtime.ray_worker import JoinRequest, RayWorker
 from firn_runtime.warmup import warm
 
 MOST_EARLY_ENGINE_DEATHS = 10
 _SHUTDOWN_SECONDS = 2.0
+_ENGINE_STEP_SECONDS = 0.03
 log = structlog.get_logger()
 
 
@@ -43,11 +57,20 @@ def main() -> None:
         sys.exit(f"firn-node: set these environment variables right: {names}")
     except ValueError:
         sys.exit("firn-node: FIRN_PUBLIC_KEY must be the base64 of a raw Ed25519 public key")
+    fork_server.start(settings.fork_socket)
     configure(settings.pod_name)
     code = asyncio.run(_Node(settings, Gate(key, settings.pod_uid), imported).run())
     # Ray leaves threads behind that would hold a normal exit.
     sys.stdout.flush()
     os._exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class _JoinAsked:
+    """The node is to leave its Ray for a head's; `joined` is done when its engine serves there."""
+
+    head: HeadAddress
+    joined: "asyncio.Future[None]"
 
 
 class _Node:
@@ -56,11 +79,14 @@ class _Node:
     def __init__(self, settings: NodeSettings, gate: Gate, imported: float) -> None:
         self._settings = settings
         self._metrics = NodeMetrics()
-        self._executor = Executor(self._start_engine, self._engine_changed)
+        self._members = Members()
+        self._executor = Executor(self._engine_changed)
         self._coordinator = Coordinator(self._executor)
-        self._agent = Agent(gate, self._coordinator, self._metrics)
+        self._agent = Agent(gate, self._coordinator, self._metrics, self._members, self._join)
         self._boot = {"imported": imported}
+        self._asked: asyncio.Queue[_JoinAsked] = asyncio.Queue()
         self._actor: Any = None
+        self._found: set[Path] = set()
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; return the exit code."""
@@ -78,25 +104,94 @@ class _Node:
         site = web.TCPSite(runner, self._settings.agent_host, self._settings.agent_port)
         await site.start()
         log.info("listening", port=runner.addresses[0][1])
-        work = asyncio.ensure_future(self._keep())
+        work = asyncio.ensure_future(self._live())
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(work)
         log.info("stopping", code=code)
         await runner.cleanup()
-        kill_descendants()
+        kill_all(descendants(os.getpid()))
         return code
 
-    async def _keep(self) -> None:
-        """Start the Ray head, then keep an engine on it."""
+    async def _live(self) -> None:
+        """Be a head, and from the first bind as something else on be that. Raises RuntimeFault when it is over."""
+        life = asyncio.ensure_future(self._be_head())
+        while True:
+            asking = asyncio.ensure_future(self._asked.get())
+            await asyncio.wait({life, asking}, return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                asking.cancel()
+                return life.result()
+            life.cancel()
+            await asyncio.wait({life})
+            life = asyncio.ensure_future(self._be_worker(asking.result()))
+
+    async def _be_head(self) -> None:
+        """Start the Ray head, then keep an engine on it and on what joins it. Ends by an error or a cancel."""
         self._mark("doors")
         settings = self._settings
         head = await asyncio.to_thread(
             RayHead, settings.ray_dir, settings.ray_ip, settings.cpu, settings.object_store_bytes
         )
-        self._agent.ray_address = head.address
+        self._agent.ray_address, self._agent.ray_token = head.address, head.token
         self._mark("ray")
-        await self._executor.keep(MOST_EARLY_ENGINE_DEATHS, self._warm)
+        watch = asyncio.ensure_future(Joining(self._members).watch())
+        try:
+            await self._executor.keep(self._start_engine, MOST_EARLY_ENGINE_DEATHS, self._warm)
+        finally:
+            watch.cancel()
+            self._members.set_head(None)
+            await asyncio.to_thread(head.stop)
+
+    async def _be_worker(self, asked: _JoinAsked) -> None:
+        """Join a head and answer for the engine that it starts here. Ends by an error or a cancel."""
+        settings = self._settings
+        await asyncio.to_thread(_clean, settings.engine_socket)
+        request = JoinRequest(
+            pod_uid=settings.pod_uid,
+            ray_address=asked.head.ray_address,
+            ray_token=asked.head.ray_token,
+            ray_dir=settings.ray_dir,
+            ip=settings.ray_ip,
+            cpus=settings.cpu,
+            object_store_bytes=settings.object_store_bytes,
+        )
+        try:
+            ray_worker = await RayWorker.join(settings.fork_socket, request)
+        except RayJoinError as error:
+            asked.joined.set_exception(error)
+            raise
+        self._found.clear()
+        served = partial(_tell_joined, asked.joined)
+        keeping = asyncio.ensure_future(self._executor.keep(self._find_engine, MOST_EARLY_ENGINE_DEATHS, served))
+        lost = asyncio.ensure_future(ray_worker.lost())
+        try:
+            await asyncio.wait({keeping, lost}, return_when=asyncio.FIRST_COMPLETED)
+            end = RayJoinError(lost.result() if lost.done() else str(keeping.exception()))
+            if not asked.joined.done():
+                asked.joined.set_exception(end)
+            raise end
+        finally:
+            keeping.cancel()
+            lost.cancel()
+            await ray_worker.leave()
+
+    async def _join(self, head: HeadAddress) -> None:
+        joined = asyncio.get_running_loop().create_future()
+        await self._asked.put(_JoinAsked(head, joined))
+        await joined
+
+    async def _find_engine(self, _: int) -> EngineProcess:
+        """Return the next engine that the head starts here, as soon as it answers a real query."""
+        folder: Path = self._settings.engine_socket
+        while True:
+            for socket in await asyncio.to_thread(_sockets, folder):
+                if socket not in self._found:
+                    with contextlib.suppress(EngineLostError):
+                        await answer_once(socket)
+                        self._found.add(socket)
+                        return EngineProcess(socket, int(socket.stem))
+            await asyncio.sleep(_ENGINE_STEP_SECONDS)
 
     async def _start_engine(self, number: int) -> EngineProcess:
         from firn_runtime.engine_actor import EngineActor
@@ -124,6 +219,7 @@ class _Node:
 
     def _engine_changed(self, warm: bool) -> None:
         self._agent.engine_changed(warm)
+        self._members.set_head(self._own() if warm and ray.is_initialized() else None)
         if warm:
             self._mark("ready")
             engine = self._executor.engine
@@ -134,6 +230,13 @@ class _Node:
             )
         else:
             log.warning("the engine died")
+
+    def _own(self) -> MemberNode:
+        """Return the head as a member of its own cluster."""
+        settings = self._settings
+        node_id = ray.get_runtime_context().get_node_id()
+        host = settings.pod_ip or self._agent.ray_address.rpartition(":")[0]
+        return MemberNode(settings.pod_uid, node_id, host, ROLE_HEAD, settings.cpu, door="")
 
     def _mark(self, step: str) -> None:
         self._boot.setdefault(step, time.time())
@@ -153,6 +256,15 @@ def _clean(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for socket in folder.glob("*.sock"):
         socket.unlink()
+
+
+async def _tell_joined(joined: "asyncio.Future[None]") -> None:
+    if not joined.done():
+        joined.set_result(None)
+
+
+def _sockets(folder: Path) -> list[Path]:
+    return list(folder.glob("*.sock"))
 
 
 def _started() -> float:

@@ -1,88 +1,20 @@
-"""A single-node Ray head inside the agent's process, without the parts that a warehouse node has no use for.
+"""A single-node Ray head of the agent's own: its process is the driver."""
 
-Only the GCS and the raylet run: no dashboard, no autoscaler monitor, no log monitor, and in place of the raylet's two
-Python agents (runtime environments, dashboard) two programs that sleep. The raylet insists on having agents and on the
-port each reports; those of plain Ray, without runtime environments, are never asked anything. On two busy cores this
-takes a head from 9.7 s and 190 MB of agents to 2.6 s and 5 MB. No worker is started before one is asked for: plain Ray
-starts one a core, which would idle at 85 MB. The pin of ray is tested by tests/runtime.
-"""
+# Ray reads its switches when it is imported.
+from firn_runtime.ray_node import LeanNode, lean  # isort: skip
 
-import contextlib
 import logging
 import os
-import secrets
-import signal
-import time
 from pathlib import Path
-from typing import Any
 
-ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_enable_metrics_collection": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
-    "RAY_prestart_worker_first_driver": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-# Ray reads its token and switches once, when it is imported; every head has a token of its own.
-os.environ.update(ENVIRONMENT)
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+import ray
+from ray._private.parameter import RayParams
 
-import ray  # noqa: E402
-from ray._private import services  # noqa: E402
-from ray._private.node import Node  # noqa: E402
-from ray._private.parameter import RayParams  # noqa: E402
-
-from firn_runtime.errors import RayHeadError  # noqa: E402
-
-_REGISTRATION_SECONDS = 60.0
-_REGISTRATION_STEP_SECONDS = 0.02
-
-
-_AGENT_PORTS = {
-    "dashboard_agent_listen_port": "-1",
-    "metrics_agent_port": "-1",
-    "metrics_export_port": "-1",
-    "runtime_env_agent_port": "1",
-}
-"""What Ray's own agents report when they serve nothing; the last must be a port, and nothing ever calls it."""
-
-
-def _stand_in(component: str, session_dir: str, unbuffered: bool = True) -> list[str]:
-    """Return a program that ends with the raylet, which holds its standard input; what is appended is not read."""
-    return ["/bin/sh", "-c", "exec cat"]
-
-
-class _LeanNode(Node):
-    """A Ray node without dashboard, that sees its own registration at once."""
-
-    def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
-        """Start no dashboard."""
-
-    def start_raylet(self, *arguments: Any, **options: Any) -> None:
-        """Start the raylet with agents that only wait for its end."""
-        for name, port in _AGENT_PORTS.items():
-            Path(self._session_dir, f"{name}_{self._node_id}").write_text(port)
-        builder = services._build_python_executable_command_memory_profileable
-        services._build_python_executable_command_memory_profileable = _stand_in
-        try:
-            super().start_raylet(*arguments, **options)
-        finally:
-            services._build_python_executable_command_memory_profileable = builder
-
-    def start_ray_processes(self) -> None:
-        """Start the raylet and wait for its registration: Ray's own wait looks again only after 5 s."""
-        super().start_ray_processes()  # type: ignore[no-untyped-call]
-        client = self.get_gcs_client()  # type: ignore[no-untyped-call]
-        deadline = time.monotonic() + _REGISTRATION_SECONDS
-        while not client.get_all_node_info(timeout=5):
-            if time.monotonic() > deadline:
-                raise RayHeadError("Ray's node did not register; see its logs under the session folder")
-            time.sleep(_REGISTRATION_STEP_SECONDS)
+from firn_runtime.errors import RayHeadError
 
 
 class RayHead:
-    """The node's Ray head: started once, killed once."""
+    """The node's Ray head: started once, stopped once, before the node joins another's."""
 
     def __init__(self, folder: Path, address: str | None, cpus: int, object_store_bytes: int) -> None:
         """Start the head and connect this process to it. Raises RayHeadError."""
@@ -90,36 +22,20 @@ class RayHead:
         params = RayParams(
             num_cpus=cpus,
             object_store_memory=object_store_bytes,
-            include_dashboard=False,
-            include_log_monitor=False,  # type: ignore[arg-type]  # its annotation is wrong
             no_monitor=True,
             gcs_server_port=0,
             node_ip_address=address or ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
             temp_dir=str(folder),
-            plasma_directory="/dev/shm",  # noqa: S108  shared memory is where Ray's objects live
         )
         try:
-            self._node = _LeanNode(params, head=True, shutdown_at_exit=False, spawn_reaper=False)
+            self._node = LeanNode(lean(params), head=True, shutdown_at_exit=False, spawn_reaper=False)
         except (OSError, RuntimeError) as error:
             raise RayHeadError(f"Ray's head did not start: {error}") from error
         self.address: str = self._node.gcs_address
+        self.token = os.environ["RAY_AUTH_TOKEN"]
         ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, namespace="firn")
 
-
-def kill_descendants() -> None:
-    """Kill all that this process started, at any depth: what a killed raylet started would live on for a while."""
-    for pid in _descendants(os.getpid()):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _descendants(root: int) -> list[int]:
-    """Return the processes below `root`."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = [root]
-    for parent in found:
-        found.extend(pid for pid, above in parents.items() if above == parent)
-    return found[1:]
+    def stop(self) -> None:
+        """Leave the head and kill it; what ran on it ends by itself."""
+        ray.shutdown()
+        self._node.kill_all_processes(check_alive=False, allow_graceful=False)

@@ -7,6 +7,8 @@ from firn_model.messages import DataFile, Dispatch, ObjectStoreAccess, TableSnap
 from firn_model.writes import FileFormat, WriteTarget
 from pydantic import Field
 
+GREETING = b"\n"
+"""What an engine writes to each connection before anything is asked."""
 LENGTH = struct.Struct(">I")
 """How a stage's length goes before its JSON."""
 
