@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 import structlog
@@ -59,10 +59,7 @@ def main() -> None:
         sys.exit("firn-node: FIRN_PUBLIC_KEY must be the base64 of a raw Ed25519 public key")
     fork_server.start(settings.fork_socket)
     configure(settings.pod_name)
-    code = asyncio.run(_Node(settings, Gate(key, settings.pod_uid), imported).run())
-    # Ray leaves threads behind that would hold a normal exit.
-    sys.stdout.flush()
-    os._exit(code)
+    asyncio.run(_Node(settings, Gate(key, settings.pod_uid), imported).run())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,8 @@ class _Node:
         self._actor: Any = None
         self._found: set[Path] = set()
 
-    async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; return the exit code."""
+    async def run(self) -> NoReturn:
+        """Serve until SIGTERM or SIGINT, then end the process."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -110,21 +107,29 @@ class _Node:
         code = self._exit_code(work)
         log.info("stopping", code=code)
         await runner.cleanup()
+        work.cancel()
+        await asyncio.wait({work}, timeout=_SHUTDOWN_SECONDS)
         kill_all(descendants(os.getpid()))
-        return code
+        # Ray leaves threads behind that would hold a normal exit.
+        sys.stdout.flush()
+        os._exit(code)
 
     async def _live(self) -> None:
         """Be a head, and from the first bind as something else on be that. Raises RuntimeFault when it is over."""
         life = asyncio.ensure_future(self._be_head())
-        while True:
-            asking = asyncio.ensure_future(self._asked.get())
-            await asyncio.wait({life, asking}, return_when=asyncio.FIRST_COMPLETED)
-            if life.done():
-                asking.cancel()
-                return life.result()
+        try:
+            while True:
+                asking = asyncio.ensure_future(self._asked.get())
+                await asyncio.wait({life, asking}, return_when=asyncio.FIRST_COMPLETED)
+                if life.done():
+                    asking.cancel()
+                    return life.result()
+                life.cancel()
+                await asyncio.wait({life})
+                life = asyncio.ensure_future(self._be_worker(asking.result()))
+        finally:
             life.cancel()
             await asyncio.wait({life})
-            life = asyncio.ensure_future(self._be_worker(asking.result()))
 
     async def _be_head(self) -> None:
         """Start the Ray head, then keep an engine on it and on what joins it. Ends by an error or a cancel."""
@@ -244,7 +249,6 @@ class _Node:
 
     def _exit_code(self, work: "asyncio.Future[None]") -> int:
         if not work.done():
-            work.cancel()
             return 0
         error = work.exception()
         log.error("this node gives up", error=str(error), exc_info=None if isinstance(error, RuntimeFault) else error)
