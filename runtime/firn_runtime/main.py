@@ -83,6 +83,7 @@ class _Node:
         self._boot = {"imported": imported}
         self._asked: asyncio.Queue[_JoinAsked] = asyncio.Queue()
         self._actor: Any = None
+        self._head: RayHead | None = None
         self._found: set[Path] = set()
 
     async def run(self) -> NoReturn:
@@ -135,7 +136,7 @@ class _Node:
         """Start the Ray head, then keep an engine on it and on what joins it. Ends by an error or a cancel."""
         self._mark("doors")
         settings = self._settings
-        head = await asyncio.to_thread(
+        head = self._head = await asyncio.to_thread(
             RayHead, settings.ray_dir, settings.ray_ip, settings.cpu, settings.object_store_bytes
         )
         self._agent.ray_address, self._agent.ray_token = head.address, head.token
@@ -146,11 +147,13 @@ class _Node:
         finally:
             watch.cancel()
             self._members.set_head(None)
-            await asyncio.to_thread(head.stop)
 
     async def _be_worker(self, asked: _JoinAsked) -> None:
         """Join a head and answer for the engine that it starts here. Ends by an error or a cancel."""
         settings = self._settings
+        if self._head:
+            await asyncio.to_thread(self._head.stop)
+            self._head = None
         await asyncio.to_thread(_clean, settings.engine_socket)
         request = JoinRequest(
             pod_uid=settings.pod_uid,
