@@ -22,6 +22,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from firn_model.base import Message
+from firn_model.profile import Profile
 from firn_model.statements import StatementError
 from firn_model.writes import FileFormat, TextOptions, WriteTarget, WrittenFile
 
@@ -185,6 +186,9 @@ class Dispatch(Signed):
     nodes: int = Field(default=1, ge=1, description="Most nodes it may use: the cluster's size when it started.")
     burst: "BurstOffer | None" = Field(default=None, description="What may be asked for; None: no query acceleration.")
     timeout_seconds: float | None = Field(default=None, gt=0)
+    exchange_uri: str | None = Field(
+        default=None, description="s3://bucket/prefix for what its stages exchange and no node has room for."
+    )
 
 
 class BurstOffer(Message):
@@ -273,6 +277,7 @@ class Finish(Message):
 
     statistics: Statistics
     written: tuple[WrittenFile, ...] = ()
+    profile: Profile | None = Field(default=None, description="How it ran; None for one that ran whole at once.")
 
 
 class Failure(Message):

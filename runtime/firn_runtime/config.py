@@ -16,7 +16,12 @@ POOL_SHARE = 0.8
 """Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
 CACHE_SHARE = 0.5
 """Share of the local disk that the cache of persistent files may take."""
+EXCHANGE_SHARE = 0.1
+"""Share of the remaining memory for what stages exchange; more goes to disk."""
+EXCHANGE_DISK_SHARE = 0.4
+"""Share of the local disk for what stages exchange."""
 SMALLEST_POOL_BYTES = 128 * MEBIBYTE
+SMALLEST_EXCHANGE_BYTES = 16 * MEBIBYTE
 
 
 class NodeSettings(BaseSettings):
@@ -35,12 +40,26 @@ class NodeSettings(BaseSettings):
     shared_memory_bytes: int = Field(default=128 * MEBIBYTE, ge=80 * MEBIBYTE)
     local_dir: Path = Path("/var/lib/firn")
     local_storage_bytes: int = Field(default=4096 * MEBIBYTE, ge=0, description="What may be on local disk at most.")
+    small_bytes: int = Field(default=16 * MEBIBYTE, ge=0, description="Tables of fewer bytes are read on one node.")
 
     @cached_property
     def pool_bytes(self) -> int:
         """Bytes of the memory pool that all statements of the engine share."""
-        free = self.memory_bytes - self.shared_memory_bytes - OVERHEAD_BYTES
-        return max(SMALLEST_POOL_BYTES, int(free * POOL_SHARE))
+        return max(SMALLEST_POOL_BYTES, int(self._free_bytes * POOL_SHARE))
+
+    @cached_property
+    def exchange_memory_bytes(self) -> int:
+        """Bytes of memory for what stages exchange."""
+        return max(SMALLEST_EXCHANGE_BYTES, int(self._free_bytes * EXCHANGE_SHARE))
+
+    @cached_property
+    def exchange_disk_bytes(self) -> int:
+        """Bytes of local disk for what stages exchange."""
+        return int(self.local_storage_bytes * EXCHANGE_DISK_SHARE)
+
+    @property
+    def _free_bytes(self) -> int:
+        return self.memory_bytes - self.shared_memory_bytes - OVERHEAD_BYTES
 
     @cached_property
     def object_store_bytes(self) -> int:
@@ -56,6 +75,11 @@ class NodeSettings(BaseSettings):
     def fork_socket(self) -> Path:
         """The fork server's socket."""
         return self.local_dir / "fork.sock"
+
+    @cached_property
+    def exchange_dir(self) -> Path:
+        """Folder of what stages exchange; emptied by each engine that starts."""
+        return self.local_dir / "exchange"
 
     @cached_property
     def spill_dir(self) -> Path:

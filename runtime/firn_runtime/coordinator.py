@@ -1,26 +1,21 @@
-"""The coordinator: a statement becomes stages, the stages run, the result streams out.
+"""The coordinator: a statement runs whole on the head's engine, or in stages on all nodes; the result streams out.
 
 It owns a statement's bounds: cancel, timeout, and an engine that dies under it.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from firn_model.frames import Frame, FrameType, encode
 from firn_model.messages import Dispatch, Failure, Finish, Statistics
+from firn_model.profile import Profile
 from firn_model.statements import StatementError
 
+from firn_runtime.attempt import ENGINE_WAIT_SECONDS, Cluster
+from firn_runtime.distributed import DistributedStatement, RunsWhole
 from firn_runtime.errors import EngineLostError
-from firn_runtime.executor import Executor, StageRun
-from firn_runtime.stage import cut
-
-ENGINE_WAIT_SECONDS = 30.0
-_STOP_SECONDS = 2.0
-
-Send = Callable[[bytes], Awaitable[None]]
-"""Sends bytes to whoever dispatched the statement, waiting while they do not read."""
+from firn_runtime.executor import StageRun
+from firn_runtime.outcomes import Ended, Send, Stopped, failed, lost, outcome_of, stopped_statistics
+from firn_runtime.stage import whole
 
 _MESSAGES = {
     StatementError.CANCELLED: "The statement was cancelled.",
@@ -29,22 +24,14 @@ _MESSAGES = {
     ),
 }
 
-Outcome = Finish | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a statement ended, and the bytes of its answer that are still to be sent: the last frame at least."""
-
-    outcome: Outcome
-    unsent: bytes
-
 
 class Coordinator:
-    """Runs statements on the node's executor."""
+    """Runs statements on the head's engine and its members'."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, cluster: Cluster, small_bytes: int) -> None:
+        """Statements over files of fewer than `small_bytes` run whole."""
+        self._cluster = cluster
+        self._small_bytes = small_bytes
         self._cancels: dict[str, asyncio.Event] = {}
 
     def cancel(self, statement_id: str) -> bool:
@@ -72,43 +59,66 @@ class Coordinator:
                 return work.result()
             reason = StatementError.CANCELLED if cancel.is_set() else StatementError.STATEMENT_TIMEOUT
             statistics = await _stopped(work)
-            return _failed(Failure(error=reason, message=_MESSAGES[reason], statistics=statistics))
+            return failed(Failure(error=reason, message=_MESSAGES[reason], statistics=statistics))
         finally:
             cancelled.cancel()
             if not work.done():
                 await _stopped(work)
 
     async def _stages(self, dispatch: Dispatch, send: Send) -> Ended:
-        """Run one stage after the other; only the last one's rows go out."""
-        (stage,) = cut(dispatch)
+        """Run a statement in stages where that is worth it, else whole."""
+        reason = None
+        if self._is_worth_cutting(dispatch):
+            try:
+                return await DistributedStatement(self._cluster, dispatch, send).run()
+            except RunsWhole as answer:
+                reason = answer.reason
+            except EngineLostError as error:
+                return failed(lost(error))
+        return await self._whole(dispatch, send, reason)
+
+    def _is_worth_cutting(self, dispatch: Dispatch) -> bool:
+        """Whether several nodes may work on it, and it reads enough: small statements are one task on the head."""
+        if dispatch.nodes == 1 and dispatch.burst is None:
+            return False
+        if dispatch.write is not None or any(table.row_column is not None for table in dispatch.tables):
+            return False  # a row's place in its file is counted by one reader of the file
+        size = sum(file.size_bytes for table in dispatch.tables for file in table.files)
+        least = self._small_bytes if dispatch.nodes > 1 else max(self._small_bytes, _least_burst_bytes(dispatch))
+        return size >= least and bool(self._cluster.members.usable())
+
+    async def _whole(self, dispatch: Dispatch, send: Send, reason: str | None) -> Ended:
+        """Run a statement on the head's engine alone."""
         try:
-            run = await self._executor.run(stage, ENGINE_WAIT_SECONDS)
+            run = await self._cluster.executor.run(whole(dispatch), ENGINE_WAIT_SECONDS)
         except EngineLostError as error:
-            return _failed(_lost(error))
+            return failed(lost(error))
         try:
-            return await _relayed(run, send)
+            return await _relayed(run, send, reason)
         except EngineLostError as error:
-            return _failed(_lost(error))
+            return failed(lost(error))
         except (asyncio.CancelledError, ConnectionError):
-            raise _Stopped(await _stop(run)) from None
+            raise Stopped(await stopped_statistics(run)) from None
         finally:
             run.close()
 
 
-class _Stopped(Exception):
-    def __init__(self, statistics: Statistics) -> None:
-        super().__init__("stopped")
-        self.statistics = statistics
+def _least_burst_bytes(dispatch: Dispatch) -> int:
+    return dispatch.burst.min_scan_bytes if dispatch.burst is not None else 0
 
 
-async def _relayed(run: StageRun, send: Send) -> Ended:
+async def _relayed(run: StageRun, send: Send, reason: str | None) -> Ended:
     """Send a stage's rows on as they come; leave those that came together with its last frame."""
     while True:
         frames = await run.frames()
-        data = b"".join(encode(frame.type, frame.payload) for frame in frames)
-        if frames[-1].type is not FrameType.ARROW:
-            return Ended(_outcome(frames[-1]), data)
-        await send(data)
+        last = frames[-1]
+        if last.type is not FrameType.ARROW:
+            outcome = outcome_of(last)
+            if reason is not None and isinstance(outcome, Finish):
+                outcome = outcome.model_copy(update={"profile": Profile(whole_because=reason)})
+                frames[-1] = Frame(FrameType.FINISH, outcome.model_dump_json().encode())
+            return Ended(outcome, b"".join(encode(frame.type, frame.payload) for frame in frames))
+        await send(b"".join(encode(frame.type, frame.payload) for frame in frames))
 
 
 async def _stopped(work: "asyncio.Future[Ended]") -> Statistics:
@@ -116,29 +126,4 @@ async def _stopped(work: "asyncio.Future[Ended]") -> Statistics:
     work.cancel()
     await asyncio.wait({work})
     error = None if work.cancelled() else work.exception()
-    return error.statistics if isinstance(error, _Stopped) else Statistics()
-
-
-async def _stop(run: StageRun) -> Statistics:
-    """Cancel a stage and return what it used, as far as the engine still says so."""
-    with contextlib.suppress(EngineLostError, TimeoutError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            return _outcome(await run.stop()).statistics
-    return Statistics()
-
-
-def _outcome(frame: Frame) -> Outcome:
-    model = Finish if frame.type is FrameType.FINISH else Failure
-    return model.model_validate_json(frame.payload)
-
-
-def _failed(failure: Failure) -> Ended:
-    return Ended(failure, encode(FrameType.FAILURE, failure.model_dump_json().encode()))
-
-
-def _lost(error: EngineLostError) -> Failure:
-    return Failure(
-        error=StatementError.NODE_LOST,
-        message=f"The node's engine was lost: {error}. The statement can run again.",
-        retryable=True,
-    )
+    return error.statistics if isinstance(error, Stopped) else Statistics()

@@ -4,15 +4,14 @@ One session means one memory pool and one cache of file footers. Tables are a st
 session only while its text is bound, under a lock; planning and running need no names.
 """
 
-import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-from datafusion import DataFrame, RecordBatchStream, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions, col
+from datafusion import DataFrame, RecordBatchStream, RuntimeEnvBuilder, SessionConfig, SessionContext, col
 from datafusion.plan import ExecutionPlan
 from datafusion.record_batch import RecordBatch
 from firn_model.messages import ObjectStoreAccess, Statistics
@@ -20,20 +19,20 @@ from firn_model.statements import StatementError
 from firn_model.writes import WriteTarget, WrittenFile
 
 from firn_runtime.batches import merged, plain_schema
+from firn_runtime.binding import bind, engine_errors
 from firn_runtime.cache.file_cache import FileCache, rewritten
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.objects import RewrittenError
 from firn_runtime.cache.scan_needs import needs_of
-from firn_runtime.errors import StatementFailedError, classify
+from firn_runtime.errors import StatementFailedError
+from firn_runtime.planner import Planner
 from firn_runtime.scans import file_scans
 from firn_runtime.sizes import SizeCheck
 from firn_runtime.stage import Stage
 from firn_runtime.statistics import measure
-from firn_runtime.tables import register
 from firn_runtime.write_stage import write_streams
 
-_OPTIONS = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-_SETTINGS = {
+SETTINGS = {
     "datafusion.optimizer.expand_views_at_output": "true",  # views carry whole buffers, and some peers refuse them
     # Above an ORDER BY stands the projection that expands views: dealing its batches out again would lose the order.
     "datafusion.optimizer.enable_round_robin_repartition": "false",
@@ -66,6 +65,10 @@ class Query:
         metrics = [metrics for _, metrics in self.plan.collect_metrics()]
         return sum((metric.output_rows or 0) + (metric.elapsed_compute or 0) for metric in metrics)
 
+    def stop(self) -> None:
+        """Let go of the rows to come."""
+        self.streams.clear()
+
     def statistics(self, bytes_produced: int) -> Statistics:
         """Return what the query has used so far."""
         used = measure(
@@ -89,11 +92,12 @@ class Engine:
     def __init__(self, cpus: int, pool_bytes: int, spill_dir: Path, cache: FileCache) -> None:
         spill_dir.mkdir(parents=True, exist_ok=True)
         runtime = RuntimeEnvBuilder().with_disk_manager_specified(str(spill_dir)).with_fair_spill_pool(pool_bytes)
-        config = SessionConfig(_SETTINGS).with_target_partitions(cpus)
-        self._context = SessionContext(config, runtime)
-        self._cache = cache
-        self._sizes = SizeCheck(self._context)
-        self._stores = self._sizes.stores
+        config = SessionConfig(SETTINGS).with_target_partitions(cpus)
+        self.context = SessionContext(config, runtime)
+        self.cache = cache
+        self.planner = Planner(SETTINGS)
+        self.sizes = SizeCheck(self.context, self.planner.context)
+        self.stores = self.sizes.stores
         self._cpus = cpus
         self._partitions = cpus
         self._binding = threading.Lock()
@@ -103,9 +107,9 @@ class Engine:
         began = time.perf_counter()
         uri = ""
         for _ in range(_TRIES):
-            lease = self._cache.lease(stage.object_store, stage.parquet_files)
+            lease = self.cache.lease(stage.object_store, stage.parquet_files)
             try:
-                with _engine_errors(stage.object_store):
+                with engine_errors(stage.object_store):
                     return self._started(stage, lease, began)
             except RewrittenError as error:
                 lease.close()
@@ -134,10 +138,10 @@ class Engine:
             frame, plan = self._planned(stage, lease)
         except StatementFailedError as error:
             if error.error in _FILE_ERRORS:
-                self._sizes.explain(stage, error)
+                self.sizes.explain(stage, error)
             raise
-        self._sizes.require(stage, plan, lease.paths)
-        streams = [self._context.execute(plan, number) for number in range(plan.partition_count)]
+        self.sizes.require(stage, plan, lease.paths)
+        streams = [self.context.execute(plan, number) for number in range(plan.partition_count)]
         files = sum(len(table.files) for table in stage.tables)
         schema = plain_schema(frame.schema())
         return Query(plan, schema, streams, lease, stage.object_store, files, time.perf_counter() - began)
@@ -148,34 +152,27 @@ class Engine:
         Files that are too much for the cache are read from the object store, by another plan.
         """
         while True:
-            with _engine_errors(stage.object_store):
+            with engine_errors(stage.object_store):
                 frame = _sorted(self._bind(stage, lease), stage.write)
                 plan = frame.execution_plan()
-            leaves = (leaf.to_bytes(self._context) for leaf in file_scans(plan)) if lease.paths else ()
+            leaves = (leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
             if lease.bring(need for leaf in leaves for need in needs_of(leaf)):
                 return frame, plan
 
     def _bind(self, stage: Stage, lease: Lease) -> DataFrame:
         """Return the statement with its names resolved; no file is read for it."""
-        names: list[str] = []
         with self._binding:
-            try:
-                for table in stage.tables:
-                    names.append(register(self._context, self._stores, table, stage.object_store, lease.paths))
-                self._use_partitions(stage.parallelism or self._cpus)
-                return self._context.sql_with_options(stage.sql, _OPTIONS)
-            finally:
-                for name in names:
-                    self._context.deregister_table(name)
+            self._use_partitions(stage.parallelism or self._cpus)
+            return bind(self.context, self.stores, stage, lease.paths)
 
     def _use_partitions(self, partitions: int) -> None:
         if partitions != self._partitions:
-            self._context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
+            self.context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
             self._partitions = partitions
 
 
 async def _as_arrow(query: Query, stream: AsyncIterator[RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
-    with _engine_errors(query.access):
+    with engine_errors(query.access):
         async for batch in stream:
             yield batch.to_pyarrow()
 
@@ -184,24 +181,3 @@ def _sorted(frame: DataFrame, target: WriteTarget | None) -> DataFrame:
     if target is None or not target.sort_by:
         return frame
     return frame.sort(*(col(f'"{name}"') for name in target.sort_by))
-
-
-@contextlib.contextmanager
-def _engine_errors(access: ObjectStoreAccess | None) -> Iterator[None]:
-    """Turn the engine's errors, which are of no class of their own, into StatementFailedError."""
-    try:
-        yield
-    except (StatementFailedError, RewrittenError):
-        raise
-    except Exception as error:  # noqa: BLE001  DataFusion raises plain Exception for everything
-        raise classify(str(error), _secrets(access)) from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # Rust's panic, whose class cannot be imported
-            raise
-        raise classify(str(error), _secrets(access)) from None
-
-
-def _secrets(access: ObjectStoreAccess | None) -> tuple[str, ...]:
-    if access is None:
-        return ()
-    return (access.secret_access_key, access.session_token or "", access.access_key_id)

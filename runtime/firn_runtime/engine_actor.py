@@ -26,27 +26,34 @@ class Joined:
 class EngineActor:
     """Holds the engine and its server; the agent talks to the socket, Ray only keeps the process."""
 
-    async def serve(self, settings: NodeSettings, socket: Path) -> int:
-        """Serve the engine on `socket`, warm; return the process's id."""
+    async def serve(self, settings: NodeSettings, socket: Path, token: str) -> tuple[int, str]:
+        """Serve the engine on `socket` and, to who has the cluster's Ray token, on a port.
+
+        Return the process's id and the door, host:port.
+        """
         # Read once by the engine's thread pool, when the first query starts it.
         os.environ["TOKIO_WORKER_THREADS"] = str(max(2, settings.cpu))
         from firn_runtime.cache.file_cache import FileCache
         from firn_runtime.engine import Engine
         from firn_runtime.engine_server import EngineServer
+        from firn_runtime.exchange.pieces import PieceStore
+        from firn_runtime.exchange.tickets import key_of
 
         cache = FileCache(settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes)
         engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
-        self._server = EngineServer(engine)
+        pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
+        self._server = EngineServer(engine, pieces, key_of(token))
         await self._server.listen(socket)
-        return os.getpid()
+        host = settings.pod_ip or "127.0.0.1"
+        return os.getpid(), f"{host}:{await self._server.listen_to_cluster(host)}"
 
     async def join(self) -> Joined:
         """Serve on a node that has joined a head, as its own environment says, and answer a first query."""
         settings = NodeSettings.model_validate({})
         socket = settings.engine_socket / f"{os.getpid()}.sock"
-        pid = await self.serve(settings, socket)
+        pid, door = await self.serve(settings, socket, os.environ["RAY_AUTH_TOKEN"])  # the head's, in its Ray
         await answer_once(socket)
-        return Joined(pid, settings.cpu, door="")
+        return Joined(pid, settings.cpu, door)
 
     async def wait(self) -> None:
         """Never return: who waits for it learns at once when this process is gone."""

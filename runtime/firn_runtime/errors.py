@@ -1,6 +1,9 @@
 """Errors of the runtime, and the one place where engine errors become statement errors.
 
 RuntimeFault
+├── CannotCutError       a plan is not cut into stages, and why; it runs whole
+├── ExchangeFullError    no tier of an engine has room for what a task gives out
+├── PieceLostError       a peer no longer has, or never had, what a task wants to read
 ├── EngineLostError      the engine process died or does not answer; the statement may run again
 ├── RayHeadError         the node's Ray head did not start; the node gives up and is replaced
 ├── RayJoinError         the node could not join its head's Ray, or lost it; the node gives up and is replaced
@@ -15,6 +18,22 @@ from firn_model.statements import StatementError
 
 class RuntimeFault(Exception):
     """Something that this package raises on purpose."""
+
+
+class CannotCutError(RuntimeFault):
+    """A plan that runs whole, on one node; the message says why."""
+
+
+class ExchangeFullError(RuntimeFault):
+    """No tier has room for what a task gives out, or its statement has ended."""
+
+
+class PieceLostError(RuntimeFault):
+    """What a task reads is not to be had from the node that made it."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"node {node} does not give out what it made")
+        self.node = node
 
 
 class EngineLostError(RuntimeFault):

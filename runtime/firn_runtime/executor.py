@@ -5,14 +5,17 @@ This is the seam for more engines: a cluster of several nodes has an executor fo
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from firn_model.base import Message
 from firn_model.frames import Frame, FrameReader, FrameType
 
 from firn_runtime.errors import EngineLostError
+from firn_runtime.exchange.tickets import ticket
 from firn_runtime.stage import GREETING, LENGTH, Stage
 
 EARLY_SECONDS = 60.0
@@ -20,6 +23,9 @@ EARLY_SECONDS = 60.0
 _DYING_SECONDS = 0.01
 """How long a dying process is left before its death should have been noticed."""
 _CHUNK_BYTES = 256 * 1024
+_CONNECT_SECONDS = 5.0
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 2, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}
+_UNACKNOWLEDGED_MILLISECONDS = 8000
 
 
 class StageRun:
@@ -31,15 +37,30 @@ class StageRun:
         self._cutter = FrameReader()
 
     @classmethod
-    async def start(cls, socket: Path, stage: Stage) -> "StageRun":
-        """Hand the stage to the engine behind `socket`. Raises EngineLostError."""
+    async def start(cls, path: Path, request: Message) -> "StageRun":
+        """Hand a request to the node's own engine. Raises EngineLostError."""
         try:
-            reader, writer = await asyncio.open_unix_connection(socket)
+            reader, writer = await asyncio.open_unix_connection(path)
             await reader.readexactly(len(GREETING))
         except (OSError, asyncio.IncompleteReadError) as error:
             raise EngineLostError("the engine does not answer") from error
-        request = stage.model_dump_json().encode()
-        writer.write(LENGTH.pack(len(request)) + request)
+        body = request.model_dump_json().encode()
+        writer.write(LENGTH.pack(len(body)) + body)
+        return cls(reader, writer)
+
+    @classmethod
+    async def start_at(cls, door: str, request: Message, key: bytes) -> "StageRun":
+        """Hand a request to the engine behind a door, host:port, of the same cluster. Raises EngineLostError."""
+        host, _, port = door.rpartition(":")
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                await reader.readexactly(len(GREETING))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise EngineLostError("the engine does not answer") from error
+        _notice_silence(writer.get_extra_info("socket"))
+        body = request.model_dump_json().encode()
+        writer.write(LENGTH.pack(len(body)) + ticket(key, body, time.time()) + body)
         return cls(reader, writer)
 
     async def frames(self) -> list[Frame]:
@@ -69,10 +90,11 @@ class StageRun:
 
 @dataclass(frozen=True, slots=True)
 class EngineProcess:
-    """A running engine: where it listens, and its process's id."""
+    """A running engine: where it listens, its process's id, and where the cluster reaches it, host:port."""
 
     socket: Path
     pid: int
+    door: str = ""
 
 
 StartEngine = Callable[[int], Awaitable[EngineProcess]]
@@ -116,29 +138,29 @@ class Executor:
         self._serving.clear()
         self._engine = None
 
-    async def run(self, stage: Stage, wait_seconds: float) -> StageRun:
-        """Start a stage, after waiting for an engine that is being started again. Raises EngineLostError."""
+    async def run(self, request: Message, wait_seconds: float) -> StageRun:
+        """Start a request, after waiting for an engine that is being started again. Raises EngineLostError."""
         try:
             async with asyncio.timeout(wait_seconds):
                 while True:
                     await self._serving.wait()
-                    if run := await self._started(stage):
+                    if run := await self._started(request):
                         return run
                     await asyncio.sleep(_DYING_SECONDS)
         except TimeoutError as error:
             raise EngineLostError("the engine did not come back in time") from error
 
-    async def _started(self, stage: Stage) -> StageRun | None:
-        """Start a stage, or return None when the engine is dying: it never began to read it."""
+    async def _started(self, request: Message) -> StageRun | None:
+        """Start a request, or return None when the engine is dying: it never began to read it."""
         if self._engine is not None:
             with contextlib.suppress(EngineLostError):
-                return await StageRun.start(self._engine.socket, stage)
+                return await StageRun.start(self._engine.socket, request)
         return None
 
 
-async def answer_once(socket: Path) -> None:
+async def answer_once(path: Path) -> None:
     """Have the engine behind the socket answer a query. Raises EngineLostError."""
-    run = await StageRun.start(socket, Stage(statement_id="first", sql="SELECT 1 AS one"))
+    run = await StageRun.start(path, Stage(statement_id="first", sql="SELECT 1 AS one"))
     try:
         while (last := (await run.frames())[-1]).type is FrameType.ARROW:
             pass
@@ -148,11 +170,19 @@ async def answer_once(socket: Path) -> None:
         raise EngineLostError("the engine does not answer its first query")
 
 
-async def _until_death(socket: Path) -> None:
+def _notice_silence(connection: socket.socket) -> None:
+    """Let the kernel end a connection to a machine that is gone without a word, within about eight seconds."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MILLISECONDS)
+
+
+async def _until_death(path: Path) -> None:
     """Return when the engine behind the socket is gone: the kernel closes an open connection at that moment."""
-    try:
-        reader, writer = await asyncio.open_unix_connection(socket)
-        await reader.read()
-    except OSError:
-        return
-    writer.close()
+    with contextlib.suppress(OSError):
+        reader, writer = await asyncio.open_unix_connection(path)
+        try:
+            await reader.read()
+        finally:
+            writer.close()

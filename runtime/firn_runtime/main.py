@@ -27,9 +27,11 @@ from pydantic import ValidationError
 
 from firn_runtime import fork_server
 from firn_runtime.agent import Agent
+from firn_runtime.attempt import Cluster
 from firn_runtime.config import NodeSettings
 from firn_runtime.coordinator import Coordinator
 from firn_runtime.errors import EngineLostError, RayJoinError, RuntimeFault
+from firn_runtime.exchange.tickets import key_of
 from firn_runtime.executor import EngineProcess, Executor, answer_once
 from firn_runtime.gate import Gate
 from firn_runtime.joining import Joining
@@ -78,7 +80,8 @@ class _Node:
         self._metrics = NodeMetrics()
         self._members = Members()
         self._executor = Executor(self._engine_changed)
-        self._coordinator = Coordinator(self._executor)
+        cluster = Cluster(self._executor, self._members, key_of(os.environ["RAY_AUTH_TOKEN"]))
+        self._coordinator = Coordinator(cluster, settings.small_bytes)
         self._agent = Agent(gate, self._coordinator, self._metrics, self._members, self._join)
         self._boot = {"imported": imported}
         self._asked: asyncio.Queue[_JoinAsked] = asyncio.Queue()
@@ -210,11 +213,11 @@ class _Node:
         actor: Any = EngineActor
         self._actor = actor.remote()
         try:
-            pid = await self._actor.serve.remote(self._settings, socket)
+            pid, door = await self._actor.serve.remote(self._settings, socket, os.environ["RAY_AUTH_TOKEN"])
         except ray.exceptions.RayError as error:
             raise EngineLostError("the engine's process did not start") from error
         self._mark("engine")
-        return EngineProcess(socket, pid)
+        return EngineProcess(socket, pid, door)
 
     async def _warm(self) -> None:
         """Answer real queries before the node calls itself ready."""
@@ -243,8 +246,9 @@ class _Node:
         """Return the head as a member of its own cluster."""
         settings = self._settings
         node_id = ray.get_runtime_context().get_node_id()
+        engine = self._executor.engine
         host = settings.pod_ip or self._agent.ray_address.rpartition(":")[0]
-        return MemberNode(settings.pod_uid, node_id, host, ROLE_HEAD, settings.cpu, door="")
+        return MemberNode(settings.pod_uid, node_id, host, ROLE_HEAD, settings.cpu, engine.door if engine else "")
 
     def _mark(self, step: str) -> None:
         self._boot.setdefault(step, time.time())

@@ -30,11 +30,11 @@ class SizeCheck:
     That session keeps no statistics, so planning a scan in it asks for sizes and reads no file.
     """
 
-    def __init__(self, context: SessionContext) -> None:
+    def __init__(self, context: SessionContext, *others: SessionContext) -> None:
         self._context = context
         self._lookup = SessionContext(SessionConfig({"datafusion.execution.collect_statistics": "false"}))
         self._numbers = itertools.count()
-        self.stores = Stores(context, self._lookup)
+        self.stores = Stores(context, self._lookup, *others)
 
     def require(self, stage: Stage, plan: ExecutionPlan, known: Container[str]) -> None:
         """Raise StatementFailedError unless each file of a planned stage is in the store with its size.

@@ -1,6 +1,7 @@
-"""A stage: the part of a statement's plan that one engine runs, as it goes to the engine's process."""
+"""A stage of SQL: a whole statement that one engine runs, as it goes to the engine's process."""
 
 import struct
+from typing import Literal
 
 from firn_model.base import Message
 from firn_model.messages import DataFile, Dispatch, ObjectStoreAccess, TableSnapshot
@@ -14,8 +15,9 @@ LENGTH = struct.Struct(">I")
 
 
 class Stage(Message):
-    """SQL over tables at their snapshots. Later stages will carry a physical plan instead of SQL."""
+    """SQL over tables at their snapshots, run whole on one engine."""
 
+    kind: Literal["stage"] = "stage"
     statement_id: str
     sql: str
     tables: tuple[TableSnapshot, ...] = ()
@@ -34,15 +36,13 @@ class Stage(Message):
         return self.write is not None or any(table.files for table in self.tables)
 
 
-def cut(dispatch: Dispatch) -> tuple[Stage, ...]:
-    """Return the stages of a statement in the order they run; the last one gives the result. Today there is one."""
-    return (
-        Stage(
-            statement_id=dispatch.statement_id,
-            sql=dispatch.sql,
-            tables=dispatch.tables,
-            object_store=dispatch.object_store,
-            parallelism=dispatch.parallelism,
-            write=dispatch.write,
-        ),
+def whole(dispatch: Dispatch) -> Stage:
+    """Return a statement as one stage."""
+    return Stage(
+        statement_id=dispatch.statement_id,
+        sql=dispatch.sql,
+        tables=dispatch.tables,
+        object_store=dispatch.object_store,
+        parallelism=dispatch.parallelism,
+        write=dispatch.write,
     )

@@ -92,7 +92,7 @@ class Runner:
             if frame.type is FrameType.ARROW:
                 ticket.step("first_batch", datetime.now(UTC))
                 await gatherer.feed(frame.payload)
-            else:
+            elif frame.type is not FrameType.PROGRESS:
                 return await self._last(frame, gatherer)
         return Lost("the head's answer ended before its last frame")
 

@@ -221,14 +221,14 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     command = [versitygw(), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{port}"]
     server = subprocess.Popen([*command, "--quiet", "posix", str(root)], stdout=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(port)
         yield Lake(root, f"http://127.0.0.1:{port}")
     finally:
         server.terminate()
         server.wait(10)
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
     for _ in range(10_000):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -1,0 +1,244 @@
+"""What the engine does for one request each: a whole statement, a plan, a task, the task of a result."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import pyarrow as pa
+from firn_model.base import Message
+from firn_model.frames import FrameType, encode
+from firn_model.messages import Failure, Finish, Statistics
+from firn_model.statements import StatementError
+
+from firn_runtime.batches import StreamWriter
+from firn_runtime.engine import Engine, Query
+from firn_runtime.errors import ExchangeFullError, PieceLostError, StatementFailedError
+from firn_runtime.exchange.fetching import Fetcher
+from firn_runtime.exchange.pieces import PieceStore
+from firn_runtime.exchange.tiers import Tier
+from firn_runtime.probe import require_reachable
+from firn_runtime.stage import Stage
+from firn_runtime.task_engine import RunningTask, start
+from firn_runtime.tasks import PieceMade, PlanAsked, PlanReply, Task, TaskFailure, TaskReply
+
+_LARGEST_FRAME_BYTES = 1 << 20
+_SMALL_BYTES = 64 * 1024
+_LONGEST_HOLD_SECONDS = 0.002
+
+
+class _Rows:
+    """Rows on their way out as Arrow frames.
+
+    Few bytes are held for a moment, so that a small result goes out in one piece with its last frame.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._held = bytearray()
+        self._flush: asyncio.TimerHandle | None = None
+        self.bytes = 0
+
+    async def send_all(self, batches: AsyncIterator[pa.RecordBatch], schema: "_HasSchema") -> None:
+        """Write all batches, or an empty result of the schema."""
+        stream: StreamWriter | None = None
+        async for batch in batches:
+            stream = stream or StreamWriter(batch.schema)
+            await self._send(stream.add(batch))
+        await self._send((stream or StreamWriter(schema.schema)).end())
+
+    async def _send(self, data: bytes) -> None:
+        """Write Arrow bytes and wait until the reader has taken most of what is under way."""
+        self.bytes += len(data)
+        for start_ in range(0, len(data), _LARGEST_FRAME_BYTES):
+            self._held += encode(FrameType.ARROW, data[start_ : start_ + _LARGEST_FRAME_BYTES])
+            if len(self._held) >= _SMALL_BYTES:
+                self._write_held()
+                await self._writer.drain()
+        if self._held and self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_LONGEST_HOLD_SECONDS, self._write_held)
+
+    def _write_held(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        self._writer.write(bytes(self._held))
+        self._held.clear()
+
+    def end(self, last: bytes) -> None:
+        """Write the last frame."""
+        self._held += last
+        self._write_held()
+
+
+class _HasSchema(Protocol):
+    @property
+    def schema(self) -> pa.Schema: ...
+
+
+class StageAnswer:
+    """A whole statement on its way through the engine."""
+
+    def __init__(
+        self, engine: Engine, planners: ThreadPoolExecutor, stage: Stage, writer: asyncio.StreamWriter
+    ) -> None:
+        self._engine = engine
+        self._planners = planners
+        self._stage = stage
+        self._rows = _Rows(writer)
+        self._query: Query | None = None
+
+    async def run(self) -> None:
+        """Write the result as Arrow frames, or into files. Raises StatementFailedError."""
+        await _require_store(self._stage)
+        loop = asyncio.get_running_loop()
+        query = self._query = await loop.run_in_executor(self._planners, self._engine.start, self._stage)
+        if self._stage.write is not None:
+            await self._engine.write(query, self._stage.write)
+            return
+        await self._rows.send_all(self._engine.batches(query), query)
+
+    def finish(self, running: "asyncio.Future[None]") -> Query | None:
+        """Write the frame that says how the stage ended; give up the query."""
+        query, self._query = self._query, None
+        statistics = query.statistics(self._rows.bytes) if query is not None else Statistics()
+        written = query.written if query is not None else ()
+        if query is not None:
+            query.lease.close()
+        self._rows.end(_last_frame(running, Finish(statistics=statistics, written=written), statistics))
+        return query
+
+
+class PlanAnswer:
+    """A statement's stages."""
+
+    def __init__(
+        self, engine: Engine, planners: ThreadPoolExecutor, asked: PlanAsked, writer: asyncio.StreamWriter
+    ) -> None:
+        self._engine = engine
+        self._planners = planners
+        self._asked = asked
+        self._writer = writer
+        self._reply: PlanReply | None = None
+
+    async def run(self) -> None:
+        """Plan and cut. Raises StatementFailedError."""
+        await _require_store(self._asked.stage)
+        loop = asyncio.get_running_loop()
+        self._reply = await loop.run_in_executor(
+            self._planners, self._engine.planner.plan, self._asked, self._engine.sizes
+        )
+
+    def finish(self, running: "asyncio.Future[None]") -> None:
+        """Write the frame with the plan."""
+        self._writer.write(_last_frame(running, self._reply, Statistics()))
+
+
+class TaskAnswer:
+    """A task that gives its rows out in pieces."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        planners: ThreadPoolExecutor,
+        fetcher: Fetcher,
+        pieces: PieceStore,
+        task: Task,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._engine = engine
+        self._planners = planners
+        self._fetcher = fetcher
+        self._pieces = pieces
+        self._task = task
+        self._writer = writer
+        self._running: RunningTask | None = None
+        self._made: list[PieceMade] = []
+        self._fetched_bytes = 0
+
+    async def run(self) -> None:
+        """Fetch, run, give out. Raises StatementFailedError, ExchangeFullError, PieceLostError."""
+        await (await self._started()).give_out_into(self._pieces, self._made)
+
+    async def _started(self) -> RunningTask:
+        before = self._fetcher.bytes_from_peers
+        inputs = await self._fetcher.fetch(self._task.statement_id, self._task.inputs)
+        self._fetched_bytes = self._fetcher.bytes_from_peers - before
+        loop = asyncio.get_running_loop()
+        self._running = await loop.run_in_executor(self._planners, start, self._engine, self._task, inputs)
+        return self._running
+
+    def _statistics(self, bytes_produced: int) -> Statistics:
+        if self._running is None:
+            return Statistics(bytes_from_peers=self._fetched_bytes)
+        spilled = {tier: sum(piece.size for piece in self._made if piece.tier == tier) for tier in Tier}
+        used = self._running.statistics(bytes_produced)
+        return used.model_copy(
+            update={
+                "bytes_from_peers": self._fetched_bytes,
+                "bytes_spilled_local": used.bytes_spilled_local + spilled[Tier.DISK],
+                "bytes_spilled_remote": spilled[Tier.STORE],
+            }
+        )
+
+    def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
+        """Write the frame that says what the task gave out."""
+        ran, statistics = self._running, self._statistics(0)
+        seconds = statistics.execute_seconds
+        reply = TaskReply(pieces=tuple(self._made), statistics=statistics, seconds=seconds)
+        self._writer.write(_last_frame(running, reply, statistics))
+        self._running = None
+        return ran
+
+
+class ResultAnswer(TaskAnswer):
+    """The task whose rows are the statement's result."""
+
+    async def run(self) -> None:
+        """Fetch, run, and write the result as Arrow frames. Raises StatementFailedError, PieceLostError."""
+        self._rows = _Rows(self._writer)
+        running = await self._started()
+        await self._rows.send_all(running.batches(), running)
+
+    def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
+        """Write the frame that says how the result ended."""
+        rows = self._rows
+        ran, statistics = self._running, self._statistics(rows.bytes)
+        rows.end(_last_frame(running, Finish(statistics=statistics), statistics))
+        self._running = None
+        return ran
+
+
+async def _require_store(stage: Stage) -> None:
+    if stage.object_store is not None and stage.uses_files:
+        await require_reachable(stage.object_store.endpoint)
+
+
+def _last_frame(running: "asyncio.Future[None]", reply: Message | None, statistics: Statistics) -> bytes:
+    if running.cancelled():
+        return _failed(Failure(error=StatementError.CANCELLED, message="Cancelled.", statistics=statistics))
+    error = running.exception()
+    if error is None and reply is not None:
+        return encode(FrameType.FINISH, reply.model_dump_json().encode())
+    if isinstance(error, StatementFailedError):
+        return _failed(
+            Failure(error=error.error, message=error.message, retryable=error.retryable, statistics=statistics)
+        )
+    if isinstance(error, PieceLostError):
+        return _failed(
+            TaskFailure(
+                error=StatementError.NODE_LOST,
+                message=f"The statement's data is gone: {error}. It can run again.",
+                retryable=True,
+                statistics=statistics,
+                lost_node=error.node,
+            )
+        )
+    if isinstance(error, ExchangeFullError):
+        message = f"No room is left for what the statement's stages exchange: {error}. Use a larger warehouse."
+        return _failed(Failure(error=StatementError.OUT_OF_MEMORY, message=message, statistics=statistics))
+    raise error or AssertionError("an answer that ended without an error or a reply")
+
+
+def _failed(failure: Failure) -> bytes:
+    return encode(FrameType.FAILURE, failure.model_dump_json().encode())

@@ -1,0 +1,38 @@
+"""Whether a running statement's remaining scans are long enough to gain from burst nodes. Pure.
+
+Source: seed article, "Query acceleration"; which nodes may scan: schedule/state.py.
+"""
+
+from firn_model.messages import BurstOffer, BurstWish
+
+from firn_runtime.schedule.state import State
+
+
+def burst_wish(state: State, offer: BurstOffer | None, now: float) -> BurstWish | None:
+    """Return how many burst nodes a statement wants now, or None when it gains too little.
+
+    The scans' remaining seconds are those of its own nodes at the pace that its finished scan tasks have shown.
+    """
+    if offer is None:
+        return None
+    left = [
+        (task, state.spec(task).scan_bytes, state.expected_seconds(task))
+        for stage in state.needed_stages()
+        if state.stages[stage].is_scan
+        for task, each in state.tasks_of(stage)
+        if not each.is_done
+    ]
+    own = sum(node.slots for node in state.nodes.values() if not node.is_burst and node.wanted)
+    if not left or not own:
+        return None
+    remaining_bytes = sum(size for _, size, _ in left)
+    begun = sum(now - run.started for run in state.runs.values() if state.stages[run.task.stage].is_scan)
+    remaining_seconds = max(0.0, sum(seconds for _, _, seconds in left) - begun) / own
+    if remaining_bytes < offer.min_scan_bytes or remaining_seconds < offer.min_seconds:
+        return None
+    waiting = sum(not state.tasks[task].runs for task, _, _ in left)
+    slots = max(node.slots for node in state.nodes.values())
+    nodes = min(offer.most_nodes, -(-waiting // slots))
+    if nodes < 1:
+        return None
+    return BurstWish(nodes=nodes, remaining_bytes=remaining_bytes, remaining_seconds=remaining_seconds)

@@ -1,0 +1,102 @@
+"""One statement on several engines: planned and cut on the head, again when memory runs out, and told about."""
+
+import asyncio
+import time
+
+from firn_model.frames import FrameType, encode
+from firn_model.messages import Dispatch, Failure, Finish, Statistics
+from firn_model.names import ROLE_BURST
+from firn_model.profile import Profile
+
+from firn_runtime.attempt import ENGINE_WAIT_SECONDS, Attempt, Cluster
+from firn_runtime.outcomes import Ended, Send, Stopped, failed
+from firn_runtime.profiling import Ledger, profile_of, statistics_of
+from firn_runtime.stage import whole
+from firn_runtime.tasks import (
+    PlanAsked,
+    PlannedStage,
+    PlanReply,
+)
+
+RETRIES = ((1, False), (4, False), (4, True))
+"""Plans of a statement that runs out of memory: finer partitions by a factor, joins by sorting."""
+
+
+class RunsWhole(Exception):
+    """The plan is not cut."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class DistributedStatement:
+    """One statement from its plan to its end."""
+
+    def __init__(self, cluster: Cluster, dispatch: Dispatch, send: Send) -> None:
+        self._cluster = cluster
+        self._dispatch = dispatch
+        self._send = send
+        self._ledger = Ledger()
+        self._began = time.monotonic()
+        self._stages: tuple[PlannedStage, ...] = ()
+
+    async def run(self) -> Ended:
+        """Run to the end. Raises RunsWhole before anything has run, Stopped when cancelled, EngineLostError."""
+        try:
+            for number, (finer, sort_merge) in enumerate(RETRIES):
+                reply = await self._plan(finer, sort_merge)
+                if isinstance(reply, Failure):
+                    return failed(reply)
+                self._stages = reply.stages
+                attempt = Attempt(self._cluster, self._dispatch, self._send, reply, self._ledger, number, self._began)
+                ended = await attempt.run()
+                if number + 1 == len(RETRIES) or not attempt.is_exhausted:
+                    break
+                self._ledger.replanned_because.append(getattr(ended.outcome, "message", ""))
+            return self._told(ended)
+        except asyncio.CancelledError:
+            raise Stopped(self._statistics()) from None
+        finally:
+            self._cluster.members.release(self._dispatch.statement_id)
+
+    async def _plan(self, finer: int, sort_merge: bool) -> PlanReply | Failure:
+        usable = self._cluster.members.usable()
+        cores = max(node.cores for node in usable)
+        homes = [node.pod_uid for node in usable if node.role != ROLE_BURST][: self._dispatch.nodes]
+        asked = PlanAsked(
+            stage=whole(self._dispatch),
+            slots=(self._dispatch.parallelism or cores) * (self._dispatch.nodes + self._most_bursts),
+            nodes=tuple(homes),
+            finer=finer,
+            sort_merge=sort_merge,
+        )
+        run = await self._cluster.executor.run(asked, ENGINE_WAIT_SECONDS)
+        try:
+            (frame,) = await run.frames()
+        finally:
+            run.close()
+        if frame.type is FrameType.FAILURE:
+            return Failure.model_validate_json(frame.payload)
+        reply = PlanReply.model_validate_json(frame.payload)
+        if reply.whole_because is not None:
+            raise RunsWhole(reply.whole_because)
+        self._ledger.plan_seconds += reply.plan_seconds
+        return reply
+
+    @property
+    def _most_bursts(self) -> int:
+        return self._dispatch.burst.most_nodes if self._dispatch.burst is not None else 0
+
+    def _statistics(self) -> Statistics:
+        files = sum(len(table.files) for table in self._dispatch.tables)
+        return statistics_of(self._ledger, len(self._stages), files, time.monotonic() - self._began)
+
+    def _told(self, ended: Ended) -> Ended:
+        """Return the end with the statistics of all tasks and the profile."""
+        statistics = self._statistics()
+        if isinstance(ended.outcome, Failure):
+            return failed(ended.outcome.model_copy(update={"statistics": statistics}))
+        profile: Profile = profile_of(self._ledger, self._stages, statistics.execute_seconds)
+        finish = Finish(statistics=statistics, profile=profile)
+        return Ended(finish, ended.unsent + encode(FrameType.FINISH, finish.model_dump_json().encode()))

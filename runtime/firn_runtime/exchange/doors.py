@@ -1,0 +1,56 @@
+"""The requests about pieces: keep a statement's, forget some, send some."""
+
+import asyncio
+import contextlib
+import os
+
+from firn_model.frames import FrameType, encode
+
+from firn_runtime.exchange.overflow import StoreOverflow
+from firn_runtime.exchange.pieces import PieceStore
+from firn_runtime.exchange.tiers import Tier
+from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Drop, Fetch, Hold
+
+_DONE = encode(FrameType.FINISH, b"{}")
+
+
+class PieceDoors:
+    """Answers requests about the pieces of an engine."""
+
+    def __init__(self, pieces: PieceStore) -> None:
+        self._pieces = pieces
+
+    async def hold(self, request: Hold, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Keep a statement's pieces until the coordinator closes the connection, or dies."""
+        overflow = None
+        if request.object_store is not None and request.overflow_uri is not None:
+            overflow = StoreOverflow(request.object_store, request.overflow_uri)
+        self._pieces.begin(request.statement_id, overflow)
+        try:
+            writer.write(_DONE)
+            with contextlib.suppress(ConnectionError):
+                await reader.read(1)
+        finally:
+            stored = self._pieces.release(request.statement_id)
+            if overflow is not None and request.sweeps:
+                await asyncio.to_thread(overflow.sweep)
+            elif overflow is not None and stored:
+                await asyncio.to_thread(overflow.clear, stored)
+
+    async def drop(self, request: Drop, writer: asyncio.StreamWriter) -> None:
+        """Forget pieces."""
+        self._pieces.drop(request.statement_id, list(request.names))
+        writer.write(_DONE)
+
+    async def send(self, request: Fetch, writer: asyncio.StreamWriter) -> None:
+        """Send pieces, each with its length before it."""
+        for name in request.names:
+            piece = self._pieces.find(request.statement_id, name)
+            if piece is None or piece.tier is Tier.STORE:
+                writer.write(PIECE_LENGTH.pack(MISSING_PIECE))
+                continue
+            with open(piece.path, "rb") as file:  # noqa: ASYNC230  of this node, mostly in memory
+                writer.write(PIECE_LENGTH.pack(os.fstat(file.fileno()).st_size))
+                await writer.drain()
+                await asyncio.get_running_loop().sendfile(writer.transport, file)
+        await writer.drain()

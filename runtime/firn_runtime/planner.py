@@ -1,0 +1,97 @@
+"""Plans of statements for several nodes, in a session of their own: its settings make plans that can be cut."""
+
+import base64
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+from datafusion import DataFrame, SessionConfig, SessionContext
+
+from firn_runtime.batches import plain_schema
+from firn_runtime.binding import bind, engine_errors
+from firn_runtime.cache.placement import owner
+from firn_runtime.errors import CannotCutError
+from firn_runtime.plans.cutting import StageCut, TaskCut, cut
+from firn_runtime.plans.regrouping import partitions_for, regroup
+from firn_runtime.plans.schemas import Schemas
+from firn_runtime.plans.tree import parse
+from firn_runtime.sizes import SizeCheck
+from firn_runtime.tasks import PlanAsked, PlannedStage, PlannedTask, PlanReply
+
+_CUTTABLE = {
+    "datafusion.optimizer.prefer_existing_union": "true",
+    "datafusion.optimizer.enable_round_robin_repartition": "false",
+    "datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery": "false",
+    # Filters that a join or a limit makes while it runs do not survive the way through protobuf.
+    "datafusion.optimizer.enable_dynamic_filter_pushdown": "false",
+    "datafusion.optimizer.enable_join_dynamic_filter_pushdown": "false",
+    "datafusion.optimizer.enable_topk_dynamic_filter_pushdown": "false",
+    "datafusion.optimizer.enable_aggregate_dynamic_filter_pushdown": "false",
+    "datafusion.optimizer.repartition_file_min_size": str(1 << 20),
+}
+"""Source: engine notes, "Distributed plans with DataFusion", Settings."""
+_DESCRIBED = (CannotCutError, RecursionError)
+
+
+class Planner:
+    """Plans and cuts statements. `plan` blocks and is for threads."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.context = SessionContext(SessionConfig({**settings, **_CUTTABLE}))
+        self._schemas = Schemas(self.context)
+        self._binding = threading.Lock()
+
+    def plan(self, asked: PlanAsked, sizes: SizeCheck) -> PlanReply:
+        """Return a statement's stages, or why it runs whole. Raises StatementFailedError."""
+        began = time.perf_counter()
+        with engine_errors(asked.stage.object_store):
+            frame = self._bind(asked, sizes)
+            plan = frame.execution_plan()
+            sizes.require(asked.stage, plan, ())
+            schema = base64.b64encode(plain_schema(frame.schema()).serialize().to_pybytes()).decode()
+            try:
+                root = parse(plan.to_bytes(self.context))
+                regroup(root, asked.slots * asked.finer, lambda path: owner(path, asked.nodes))
+                stages = cut(root, self._schemas.of)
+            except _DESCRIBED as error:
+                return PlanReply(whole_because=str(error), plan_seconds=time.perf_counter() - began)
+        if len(stages) == 1:
+            return PlanReply(whole_because="it is one stage", plan_seconds=time.perf_counter() - began)
+        return PlanReply(
+            stages=tuple(_planned(stage, asked.nodes) for stage in stages),
+            schema_ipc_base64=schema,
+            plan_seconds=time.perf_counter() - began,
+        )
+
+    def _bind(self, asked: PlanAsked, sizes: SizeCheck) -> DataFrame:
+        total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
+        partitions = partitions_for(total, asked.slots) * asked.finer
+        with self._binding:
+            self.context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
+            self.context.sql(f"SET datafusion.optimizer.prefer_hash_join = {not asked.sort_merge}")
+            return bind(self.context, sizes.stores, asked.stage, {})
+
+
+def _planned(stage: StageCut, nodes: Iterable[str]) -> PlannedStage:
+    return PlannedStage(
+        exchange=stage.exchange,
+        outputs=stage.outputs,
+        inputs=stage.inputs,
+        operators=stage.operators,
+        tasks=tuple(_planned_task(task, tuple(nodes)) for task in stage.tasks),
+    )
+
+
+def _planned_task(task: TaskCut, nodes: tuple[str, ...]) -> PlannedTask:
+    by_home: dict[str, int] = {}
+    for path, size in task.files:
+        home = owner(path, nodes)
+        by_home[home] = by_home.get(home, 0) + size
+    return PlannedTask(
+        plan=base64.b64encode(task.plan).decode(),
+        partitions=task.partitions,
+        inputs=task.inputs,
+        scan_bytes=sum(size for _, size in task.files),
+        scan_files=len({path for path, _ in task.files}),
+        home=max(by_home, key=lambda node: by_home[node], default=None),
+    )

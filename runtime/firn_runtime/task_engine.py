@@ -1,0 +1,144 @@
+"""A task in the engine: its plan filled with what it reads, run, and its rows given out in pieces."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from datafusion import RecordBatchStream
+from datafusion.plan import ExecutionPlan
+from firn_model.messages import ObjectStoreAccess, Statistics
+from firn_model.profile import ExchangeKind
+
+from firn_runtime.binding import engine_errors
+from firn_runtime.cache.lease import Lease
+from firn_runtime.engine import Engine
+from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
+from firn_runtime.exchange.tiers import Tier
+from firn_runtime.plans.cutting import exchange_read
+from firn_runtime.plans.tree import Node, parse, walk
+from firn_runtime.statistics import measure
+from firn_runtime.tables import Location
+from firn_runtime.tasks import PieceMade, Task
+
+Inputs = Mapping[tuple[int, int], Sequence[Piece]]
+"""The pieces to read on this node, by stage and partition."""
+
+
+@dataclass(slots=True)
+class RunningTask:
+    """A task that the engine runs, and what it has used."""
+
+    task: Task
+    plan: ExecutionPlan
+    streams: dict[int, RecordBatchStream]
+    access: ObjectStoreAccess | None
+    lease: Lease
+    started: float = field(default_factory=time.perf_counter)
+    rows: int = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the result; only the task that gives the result has it."""
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.task.schema_ipc_base64)))
+
+    def progress(self) -> int:
+        """Return a number that grows while any part of the plan works."""
+        metrics = [metrics for _, metrics in self.plan.collect_metrics()]
+        return sum((metric.output_rows or 0) + (metric.elapsed_compute or 0) for metric in metrics)
+
+    def stop(self) -> None:
+        """Let go of the rows to come."""
+        self.streams.clear()
+
+    def statistics(self, bytes_produced: int) -> Statistics:
+        """Return what the task has used so far."""
+        return measure(
+            self.plan,
+            rows=self.rows,
+            bytes_produced=bytes_produced,
+            files=1 << 30,
+            lease=self.lease,
+            plan_seconds=0,
+            execute_seconds=time.perf_counter() - self.started,
+        )
+
+    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the result's batches. Raises StatementFailedError."""
+        schema = self.schema
+        with engine_errors(self.access):
+            async for batch in self.streams[0]:
+                arrow = batch.to_pyarrow()
+                self.rows += arrow.num_rows
+                yield pa.RecordBatch.from_arrays(arrow.columns, schema=schema)
+
+    async def give_out_into(self, store: PieceStore, made: list[PieceMade]) -> None:
+        """Write all partitions at once, as a repartition needs. Raises StatementFailedError, ExchangeFullError."""
+        drains = [asyncio.ensure_future(self._drain(number, store)) for number in self.streams]
+        try:
+            pieces = await asyncio.gather(*drains)
+            made.extend(piece for piece in pieces if piece is not None)
+        finally:
+            for drain in drains:
+                drain.cancel()
+            await asyncio.wait(drains)
+
+    async def _drain(self, partition: int, store: PieceStore) -> PieceMade | None:
+        sink: Sink | None = None
+        writer: Any = None
+        rows = 0
+        name = f"{self.task.name}.{partition}"
+        try:
+            with engine_errors(self.access):
+                async for batch in self.streams[partition]:
+                    arrow = batch.to_pyarrow()
+                    if arrow.num_rows == 0:
+                        continue
+                    if sink is None:
+                        sink = store.sink(self.task.statement_id, name)
+                        writer = pa.ipc.new_file(pa.PythonFile(sink, mode="w"), arrow.schema)
+                    writer.write_batch(arrow)
+                    rows += arrow.num_rows
+            if sink is None:
+                return None
+            writer.close()
+            if sink.is_remote:
+                await asyncio.to_thread(sink.upload)
+            piece = sink.finish(rows)
+        except BaseException:
+            if sink is not None:
+                sink.abandon()
+            raise
+        self.rows += rows
+        uri = piece.path if piece.tier is Tier.STORE else None
+        return PieceMade(partition=partition, name=name, size=piece.size, rows=rows, tier=piece.tier, uri=uri)
+
+
+def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:
+    """Start a task whose inputs are on this node. Blocks; for threads. Raises StatementFailedError."""
+    with engine_errors(task.object_store):
+        for uri in task.uris:
+            if task.object_store is not None:
+                engine.stores.url(task.object_store, Location.of(uri))
+        root = parse(base64.b64decode(task.plan))
+        _fill(root, inputs)
+        plan = ExecutionPlan.from_bytes(engine.context, root.SerializeToString())
+        numbers = range(task.outputs) if task.exchange is ExchangeKind.SHUFFLE else task.partitions
+        streams = {number: engine.context.execute(plan, number) for number in numbers}
+        return RunningTask(task, plan, streams, task.object_store, engine.cache.lease(None, ()))
+
+
+def _fill(root: Node, inputs: Inputs) -> None:
+    """Put the files of the pieces where the plan says whose output it reads."""
+    for node in walk(root):
+        stage = exchange_read(node)
+        if stage is None:
+            continue
+        for partition, group in enumerate(node.arrow_scan.files.groups):
+            if group.files:
+                del group.files[:]
+                for piece in inputs.get((stage, partition), ()):
+                    group.files.add(path=piece.path.lstrip("/"), size=piece.size, modified_ns=1)
