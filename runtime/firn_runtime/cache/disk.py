@@ -6,7 +6,7 @@ All state changes under one lock, which is never held while bytes move.
 import contextlib
 import shutil
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -54,6 +54,7 @@ class Disk:
         self._coming: dict[UnitKey, Future[None]] = {}
         self._former: OrderedDict[UnitKey, int] = OrderedDict()
         self._unchecked: set[UnitKey] = set()
+        self._abandoned: deque[tuple[UnitKey, ...]] = deque()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._load()
@@ -70,12 +71,14 @@ class Disk:
     def resize(self, capacity_bytes: int) -> None:
         """Change the capacity; what is held stays."""
         with self._lock:
-            if capacity_bytes != self._lru.capacity_bytes:
+            self._release_abandoned()
+            if capacity_bytes != self._lru.capacity_bytes or self._lru.used_bytes > capacity_bytes:
                 self._drop(self._lru.resize(capacity_bytes))
 
     def hold_frame(self, key: str) -> bool:
         """Pin a file's frame; return whether it is there."""
         with self._lock:
+            self._release_abandoned()
             there = (key, FRAME) in self._lru
             if there:
                 self._lru.touch((key, FRAME))
@@ -138,6 +141,7 @@ class Disk:
         Nor is there for units that displace more recent ones, unless they were just written.
         """
         with self._lock:
+            self._release_abandoned()
             file, claim = self._files[key], Claim()
             missing = [number for number in units if (key, number) not in self._lru]
             there = [number for number in units if (key, number) in self._lru]
@@ -215,6 +219,15 @@ class Disk:
         """Take one pin off each unit."""
         with self._lock:
             for key in pins:
+                self._lru.unpin(key)
+
+    def abandon(self, pins: Iterable[UnitKey]) -> None:
+        """Take pins off later, without a lock: who had them was collected as garbage, at any point of the code."""
+        self._abandoned.append(tuple(pins))
+
+    def _release_abandoned(self) -> None:
+        while self._abandoned:
+            for key in self._abandoned.popleft():
                 self._lru.unpin(key)
 
     def forget(self, key: str) -> bool:

@@ -79,6 +79,11 @@ class Lease:
             complete = False
         return complete
 
+    def __del__(self) -> None:
+        """Let go also when nobody could: a statement that was cancelled while it was planned has no one to close it."""
+        if self._pins:
+            self._disk.abandon(self._pins)
+
     def reads_by(self, description: str) -> bool:
         """Whether a scan, by its description, reads cached files."""
         return self._disk.folder.as_posix().lstrip("/") in description

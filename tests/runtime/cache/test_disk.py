@@ -170,6 +170,20 @@ async def test_what_is_beside_the_cache_has_priority(objects: Objects, tmp_path:
     cache.close()
 
 
+async def test_a_lease_that_nobody_closes_holds_nothing_for_ever(objects: Objects, tmp_path: Path) -> None:
+    file, storage = objects.write("a"), tmp_path / "local"
+    cache = FileCache(storage / "cache", CAPACITY, 1_000_000)
+    lease = await asyncio.to_thread(cache.lease, objects.access, [file])
+    (storage / "spill").write_bytes(b"x" * 1_000_000)
+    cache.give_way()
+    assert cache.disk_bytes > 0
+    del lease
+    await asyncio.sleep(0)  # the loop lets go of what the thread returned
+    cache.give_way()
+    assert cache.disk_bytes == 0
+    cache.close()
+
+
 async def test_versions_that_are_gone_are_given_up(objects: Objects, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache", CAPACITY)
     await asyncio.to_thread(require_whole, cache, objects, objects.write("a", 1000))
