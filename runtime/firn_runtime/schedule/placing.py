@@ -29,6 +29,9 @@ def placements(state: State, now: float) -> Iterator[tuple[TaskId, Node, Why]]:
                 yield task, node, Why.FREE
         elif state.nodes[home].free > 0:
             yield task, home, Why.HOME
+        elif state.spec(task).home is None:  # all nodes fetch most of what it reads: no reason to wait
+            if (node := _freest(state, task)) is not None:
+                yield task, node, Why.FREE
         else:
             waiting.append(task)
     yield from _stolen(state, waiting, homes, now)

@@ -1,0 +1,102 @@
+"""Plans cut into stages: the shapes of the cuts, and that the pinned engine's protobuf reads as described."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datafusion import SessionContext
+from firn_model.profile import ExchangeKind
+from firn_runtime.engine import SETTINGS
+from firn_runtime.errors import CannotCutError
+from firn_runtime.planner import Planner
+from firn_runtime.plans.cutting import StageCut, cut
+from firn_runtime.plans.regrouping import partitions_for, regroup
+from firn_runtime.plans.schemas import Schemas
+from firn_runtime.plans.tree import NODE, kind_of, parse, partition_count, walk
+
+SHUFFLE, GATHER, RESULT = ExchangeKind.SHUFFLE, ExchangeKind.GATHER, ExchangeKind.RESULT
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> SessionContext:
+    """Two tables of four files each, in a session whose plans can be cut into four partitions."""
+    folder = tmp_path_factory.mktemp("tables")
+    context = Planner(SETTINGS).context
+    context.sql("SET datafusion.execution.target_partitions = 4")
+    for setting in ("threshold", "threshold_rows"):
+        context.sql(f"SET datafusion.optimizer.hash_join_single_partition_{setting} = 0")
+    for table in ("a", "b"):
+        (folder / table).mkdir()
+        for number in range(4):
+            rows = {"k": list(range(number, 400, 4)), "v": [f"v{number}"] * 100}
+            pq.write_table(pa.table(rows), folder / table / f"{number}.parquet")
+        context.register_parquet(table, folder / table)
+    return context
+
+
+def stages(context: SessionContext, sql: str) -> tuple[StageCut, ...]:
+    root = parse(context.sql(sql).execution_plan().to_bytes(context))
+    return cut(root, Schemas(context).of)
+
+
+def test_the_engine_is_the_one_whose_plans_are_described() -> None:
+    assert version("datafusion").startswith("55.")
+
+
+@pytest.mark.parametrize(
+    ("sql", "exchanges"),
+    [
+        pytest.param("SELECT * FROM a", [GATHER, RESULT], id="a scan is gathered"),
+        pytest.param("SELECT * FROM a ORDER BY k", [GATHER, RESULT], id="sorted partitions are merged"),
+        pytest.param("SELECT v, count(*) FROM a GROUP BY v", [SHUFFLE, GATHER, RESULT], id="groups are shuffled"),
+        pytest.param(
+            "SELECT a.v FROM a JOIN b ON a.k = b.k", [SHUFFLE, SHUFFLE, GATHER, RESULT], id="both sides are shuffled"
+        ),
+    ],
+)
+def test_where_a_plan_is_cut(context: SessionContext, sql: str, exchanges: list[ExchangeKind]) -> None:
+    assert [stage.exchange for stage in stages(context, sql)] == exchanges
+
+
+def test_each_task_scans_files_of_its_own(context: SessionContext) -> None:
+    scan = stages(context, "SELECT * FROM a")[0]
+    assert scan.is_scan
+    assert len({path for task in scan.tasks for path, _ in task.files}) == 4
+    assert sum(len(task.files) for task in scan.tasks) == 4
+
+
+def test_a_join_that_marks_its_collected_side_is_one_task(context: SessionContext) -> None:
+    sql = "SELECT a.k FROM a LEFT JOIN b ON a.k < b.k"
+    joins = [stage for stage in stages(context, sql) if "nested_loop_join" in stage.operators]
+    assert [len(stage.tasks) for stage in joins] == [1]
+    assert joins[0].tasks[0].partitions == tuple(range(len(joins[0].tasks[0].partitions)))
+
+
+def test_a_partitioned_join_keeps_its_partitions_apart(context: SessionContext) -> None:
+    """An idle partition of a scan takes files of its siblings unless the leaf declares its partitioning."""
+    join = next(s for s in stages(context, "SELECT a.v FROM a JOIN b ON a.k = b.k") if "hash_join" in s.operators)
+    for task in join.tasks:
+        leaves = [node.arrow_scan.files for node in walk(parse(task.plan)) if kind_of(node) == "arrow_scan"]
+        assert [leaf.partitioning.unknown for leaf in leaves] == [4, 4]
+        assert [[bool(group.files) for group in leaf.groups].index(True) for leaf in leaves] == [task.partitions[0]] * 2
+
+
+def test_a_kind_that_is_not_described_is_not_cut() -> None:
+    unknown = NODE.FromString(b"\x92\x01\x00")  # field 18: an extension
+    with pytest.raises(CannotCutError):
+        partition_count(unknown)
+
+
+def test_files_are_dealt_by_home_and_size(context: SessionContext, tmp_path: Path) -> None:
+    root = parse(context.sql("SELECT * FROM a").execution_plan().to_bytes(context))
+    regroup(root, 2, lambda path: "odd" if path[-9] in "13" else "even")
+    (files,) = [node.parquet_scan.files for node in walk(root) if kind_of(node) == "parquet_scan"]
+    homes = [{path.path[-9] in "13" for path in group.files} for group in files.groups]
+    assert all(len(home) == 1 for home in homes)
+
+
+@pytest.mark.parametrize(("size", "slots", "expected"), [(0, 3, 3), (256 << 20, 2, 4), (100 << 30, 2, 8)])
+def test_how_many_partitions_files_are_worth(size: int, slots: int, expected: int) -> None:
+    assert partitions_for(size, slots) == expected
