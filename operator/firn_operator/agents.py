@@ -18,6 +18,8 @@ from firn_model.messages import (
     Member,
     Members,
     MembersReply,
+    Park,
+    ParkReply,
     Refusal,
     Signed,
 )
@@ -74,6 +76,11 @@ class Agents:
             known=known,
         )
         return await self._post(head, "/members", message, MembersReply, wait + 5)
+
+    async def park(self, node: Node, epoch: str, warehouse_uid: str, now: datetime) -> ParkReply:
+        """Have a drained node keep its caches for its warehouse. Raises RefusedError, SilentError."""
+        message = Park(pod_uid=node.uid, epoch=epoch, expires_at=now + MESSAGE_LIFE, warehouse_uid=warehouse_uid)
+        return await self._post(node, "/park", message, ParkReply, BIND_TIMEOUT_SECONDS)
 
     async def drain(self, node: Node, epoch: str, now: datetime) -> DrainReply:
         """Have a head drain; answers when it is drained, or after a long wait. Raises RefusedError, SilentError."""

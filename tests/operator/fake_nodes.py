@@ -14,7 +14,18 @@ from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from firn_model.messages import Bind, BindReply, Drain, DrainReply, Members, MembersReply, Refusal, RefusalReason
+from firn_model.messages import (
+    Bind,
+    BindReply,
+    Drain,
+    DrainReply,
+    Members,
+    MembersReply,
+    Park,
+    ParkReply,
+    Refusal,
+    RefusalReason,
+)
 from firn_model.names import AGENT_PORT
 from firn_model.signing import HEADER, BadSignatureError, load_public_text, verify
 from firn_operator.errors import ApiError
@@ -44,6 +55,9 @@ class FakeAgent:
     peers: dict[str, "FakeAgent"] = field(default_factory=dict)
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     role: str = ""
+    parked_for: str | None = None
+    """UID of the warehouse whose next epoch it waits for."""
+    refuse_park: bool = False
     head_uid: str | None = None
     members: list[tuple[str, ...]] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)
@@ -59,6 +73,7 @@ class FakeAgent:
                 web.post("/bind", self._bind),
                 web.post("/members", self._members),
                 web.post("/drain", self._drain),
+                web.post("/park", self._park),
                 web.get("/livez", self._livez),
             ]
         )
@@ -91,8 +106,10 @@ class FakeAgent:
             return _refusal(self.refuse_bind)
         if message.pod_uid != self.uid:
             return _refusal(RefusalReason.WRONG_POD)
-        if self.epoch not in (None, message.epoch):
+        if self.epoch not in (None, message.epoch) and self.parked_for != message.warehouse_uid:
             return _refusal(RefusalReason.WRONG_EPOCH)
+        if self.epoch == message.epoch and self.draining:
+            return _refusal(RefusalReason.DRAINING)
         if message.head:
             await self.joins.wait()
             head = self.peers.get(message.head.pod_uid)
@@ -102,6 +119,7 @@ class FakeAgent:
             head.joined.add(self.uid)
             head.changed.set()
         self.epoch, self.role = message.epoch, message.role
+        self.parked_for, self.draining = None, False
         self.binds.append(message.epoch)
         reply = BindReply(
             epoch=message.epoch, ray_address=f"{self.address}:6379", ray_token=self.token, bound_at=datetime.now(UTC)
@@ -140,6 +158,14 @@ class FakeAgent:
         except TimeoutError:
             pass
         reply = DrainReply(drained=self.held == 0, statements=self.held)
+        return web.Response(body=reply.model_dump_json(), content_type="application/json")
+
+    async def _park(self, request: web.Request) -> web.Response:
+        message = Park.model_validate_json(await self._verified(request))
+        if self.epoch != message.epoch or not self.draining or self.held or self.refuse_park:
+            return _refusal(RefusalReason.BUSY)
+        self.parked_for = message.warehouse_uid
+        reply = ParkReply(parked_at=datetime.now(UTC))
         return web.Response(body=reply.model_dump_json(), content_type="application/json")
 
     async def _verified(self, request: web.Request) -> bytes:
@@ -203,8 +229,8 @@ class FakeNodes:
         environment = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
         key = load_public_text(environment["FIRN_PUBLIC_KEY"] or "")
         agent = FakeAgent(uid, key, refuse_bind=self.refuse_bind, peers=self.agents, joins=self.joins)
+        self.agents[uid] = agent  # first, so that what is interrupted here is stopped at the end
         await agent.start()
-        self.agents[uid] = agent
         self.boots.append(name)
         await self.set_ready(name, True, agent.address)
 

@@ -7,7 +7,7 @@ from firn_model import names
 from firn_model.sizes import WarehouseSize
 
 from firn_operator.build.pod import Manifest, owner
-from firn_operator.decide.observed import Cluster, Node, Warehouse
+from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
 
 
 def stamp(moment: datetime) -> str:
@@ -55,7 +55,10 @@ def resize_patch(uid: str, size: WarehouseSize, decided_at: datetime) -> Manifes
 def claim_patch(
     node: Node, cluster: Cluster, role: str, head_uid: str | None, claimed_at: datetime
 ) -> list[dict[str, Any]]:
-    """Return the guarded JSON patch that makes a warm node a member of a cluster; `head_uid` is None for the head."""
+    """Return the guarded JSON patch that makes a warm or parked node a member; `head_uid` is None for the head.
+
+    A parked node is taken only by its own warehouse.
+    """
     labels = {
         names.LABEL_STATE: names.STATE_CLAIMED,
         names.LABEL_WAREHOUSE: cluster.spec.warehouse,
@@ -71,11 +74,31 @@ def claim_patch(
     owners = [owner("WarehouseCluster", cluster.name, cluster.uid)]
     return [
         {"op": "test", "path": "/metadata/uid", "value": node.uid},
-        {"op": "test", "path": _label(names.LABEL_STATE), "value": names.STATE_WARM},
+        {"op": "test", "path": _label(names.LABEL_STATE), "value": node.state},
+        *(_only_of(cluster.warehouse_uid) if node.is_parked else ()),
         *({"op": "add", "path": _label(name), "value": value} for name, value in labels.items()),
         *({"op": "add", "path": _note(name), "value": value} for name, value in notes.items()),
         {"op": "replace", "path": "/metadata/ownerReferences", "value": owners},
     ]
+
+
+def park_patch(node: Node, cluster: Cluster, pool: Pool, parked_at: datetime) -> list[dict[str, Any]]:
+    """Return the guarded JSON patch that parks a drained cluster's node; it belongs to its pool again."""
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": node.uid},
+        {"op": "test", "path": _label(names.LABEL_STATE), "value": names.STATE_CLAIMED},
+        {"op": "test", "path": _label(names.LABEL_EPOCH), "value": cluster.uid},
+        *_only_of(cluster.warehouse_uid),
+        {"op": "replace", "path": _label(names.LABEL_STATE), "value": names.STATE_PARKED},
+        {"op": "remove", "path": _label(names.LABEL_CLUSTER)},
+        {"op": "remove", "path": _label(names.LABEL_EPOCH)},
+        {"op": "add", "path": _note(names.ANNOTATION_PARKED_AT), "value": stamp(parked_at)},
+        {"op": "replace", "path": "/metadata/ownerReferences", "value": [owner("WarehousePool", pool.name, pool.uid)]},
+    ]
+
+
+def _only_of(warehouse_uid: str | None) -> list[dict[str, Any]]:
+    return [{"op": "test", "path": _note(names.ANNOTATION_WAREHOUSE_UID), "value": warehouse_uid}]
 
 
 def _label(name: str) -> str:

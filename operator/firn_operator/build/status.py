@@ -125,6 +125,7 @@ def pool_status(observed: pool_decisions.Observed, hits: int, misses: int, reaso
             "ready": len(census.ready),
             "warming": len(census.booting),
             "claimed": len(census.claimed),
+            "parked": len(census.parked),
             "target": target,
             "hits": hits,
             "misses": misses,

@@ -19,6 +19,7 @@ from firn_operator.controllers.background import Background
 from firn_operator.controllers.claims import Claims
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.members import Membership
+from firn_operator.controllers.parking import Parker
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.talks import Memory
 from firn_operator.decide.cluster import decide
@@ -34,6 +35,7 @@ from firn_operator.decide.cluster_actions import (
     DeleteCluster,
     DrainHead,
     MarkDrained,
+    ParkNode,
     ProbeHead,
     ReleaseNode,
     RemoveFinalizer,
@@ -43,6 +45,7 @@ from firn_operator.decide.cluster_observed import NONE_FAILED, Observed, Talk
 from firn_operator.decide.cluster_workers import CLAIMS_AT_ONCE
 from firn_operator.decide.decision import Decision, earliest
 from firn_operator.decide.observed import Cluster, Node
+from firn_operator.decide.parking import most_parked, to_park
 from firn_operator.decide.reason import Reason
 from firn_operator.errors import ConflictError, NotFoundError, RefusedError, SilentError
 from firn_operator.kube.api import CLUSTERS, PODS, WAREHOUSES, KubeApi
@@ -101,6 +104,7 @@ class ClusterController:
             DrainHead: self._drain,
             MarkDrained: self._mark_drained,
             ReleaseNode: self._release,
+            ParkNode: Parker(api, account, agents, pools).park,
             DeleteCluster: self._delete,
             RemoveFinalizer: self._remove_finalizer,
         }
@@ -122,16 +126,25 @@ class ClusterController:
             pool_words="" if spares else self._pools.words(cluster.spec.pool),
             memory_class=pool.spec.node.memory_class if pool else None,
             warehouse_exists=warehouse is not None and warehouse.uid == cluster.warehouse_uid,
+            to_park=self._to_park(cluster) if cluster.status.drained else (),
             failed_heads=talks.failed_heads,
             failed_joins=talks.failed_joins,
         )
 
     def _spares(self, cluster: Cluster) -> tuple[Node, ...]:
         """Return nodes that a cluster could claim: one as its head, then as many as it lacks beyond what heads need."""
+        parked = self._pools.parked(cluster)
         if cluster.status.head_uid is None:
-            return self._pools.spares(cluster.spec.pool, 1)
-        lacks = min(self._pools.shortage(cluster), CLAIMS_AT_ONCE)
-        return self._pools.spares(cluster.spec.pool, lacks, keep=self._pools.heads_waiting(cluster.spec.pool))
+            return parked[:1] or self._pools.spares(cluster.spec.pool, 1)
+        lacks = min(self._pools.shortage(cluster), CLAIMS_AT_ONCE) - len(parked)
+        keep = self._pools.heads_waiting(cluster.spec.pool) if lacks > 0 else 0
+        return (*parked, *self._pools.spares(cluster.spec.pool, lacks, keep=keep))
+
+    def _to_park(self, cluster: Cluster) -> tuple[Node, ...]:
+        state = self._account.state
+        pool, warehouse = state.pools.get(cluster.spec.pool), state.warehouses.get(cluster.spec.warehouse)
+        most = most_parked(cluster, warehouse, state.clusters_of(cluster.warehouse_uid or ""), pool)
+        return to_park(cluster, state.nodes_of_epoch(cluster.uid), pool.template, most) if pool else ()
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""

@@ -5,6 +5,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 import structlog
+from firn_model import names
 
 from firn_operator import metrics
 from firn_operator.build.pod import node_name, node_pod
@@ -12,7 +13,8 @@ from firn_operator.build.status import difference, pool_status
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.reservations import Reservations
 from firn_operator.decide.decision import earliest
-from firn_operator.decide.observed import Cluster, Node, Pool, claimable, fits
+from firn_operator.decide.observed import Cluster, Node, Pool, claimable, fits, has_no_room
+from firn_operator.decide.parking import Parking, parked_for
 from firn_operator.decide.pool import (
     CreateNode,
     DeleteNode,
@@ -23,7 +25,7 @@ from firn_operator.decide.pool import (
 )
 from firn_operator.decide.reason import Reason
 from firn_operator.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
-from firn_operator.kube.api import CLUSTERS, PODS, POOLS, KubeApi, Raw
+from firn_operator.kube.api import CLUSTERS, PODS, POOLS, WAREHOUSES, KubeApi, Raw
 from firn_operator.kube.events import Events
 from firn_operator.observe.account import Account
 
@@ -51,6 +53,7 @@ class PoolController:
         state = self._account.state
         nodes = state.nodes_of_pool(pool.name)
         claimed = [n.claimed_at for n in nodes if n.claimed_at]
+        parked = tuple(n for n in nodes if n.is_parked)
         shortages = (self.shortage(c) for c in state.clusters_of_pool(pool.name) if fits(c, pool))
         refused_at, refusal = self._refusals.get(pool.name, (None, ""))
         return Observed(
@@ -58,11 +61,22 @@ class PoolController:
             nodes=nodes,
             creating=frozenset(self._creating[pool.name]),
             reserved=frozenset(self.reservations.nodes),
+            parking=self._parking(pool, nodes, parked) if parked else None,
             waiting=sum(shortages),
             known_epochs=state.epochs(),
             last_claim_at=max([*claimed, *filter(None, [self._last_claim.get(pool.name)])], default=None),
             refused_at=refused_at,
             refusal=refusal,
+        )
+
+    def _parking(self, pool: Pool, nodes: tuple[Node, ...], parked: tuple[Node, ...]) -> Parking:
+        return Parking(
+            pool=pool,
+            parked=parked,
+            heads=frozenset(n.uid for n in nodes if n.role == names.ROLE_HEAD and n.is_alive),
+            warehouses=frozenset(w.uid for w in self._account.state.warehouses.values()),
+            reserved=frozenset(self.reservations.nodes),
+            without_room=sum(n.is_warm and has_no_room(n) for n in nodes),
         )
 
     def shortage(self, cluster: Cluster) -> int:
@@ -71,6 +85,14 @@ class PoolController:
             return 0
         has = sum(n.is_alive for n in self._account.state.nodes_of_epoch(cluster.uid))
         return max(0, cluster.desired_nodes - has - self.reservations.count_of(cluster.uid))
+
+    def parked(self, cluster: Cluster) -> tuple[Node, ...]:
+        """Return the parked nodes that a cluster may claim before any warm one."""
+        pool = self._account.state.pools.get(cluster.spec.pool)
+        parked = self._account.state.parked_of(cluster.warehouse_uid)
+        if pool is None or pool.deleting or not parked:
+            return ()
+        return tuple(parked_for(cluster, parked, pool.template, self.reservations.nodes))
 
     def spares(self, name: str, count: int, keep: int = 0) -> tuple[Node, ...]:
         """Return the nodes of a pool that the next claim should take, `keep` of them left to others."""
@@ -157,10 +179,12 @@ class PoolController:
         """Delete a node, if a fresh look decides the same; a warm one only while it is unchanged."""
         if action.reason is Reason.ORPHANED and await self._epoch_exists(action.node):
             return
+        if action.reason is Reason.WAREHOUSE_GONE and await self._warehouse_exists(action.node):
+            return
         again = decide(self.observe(pool), utc_now())
         if action not in again.actions:
             return
-        await self.delete_pod(action.node, unchanged=action.node.is_warm)
+        await self.delete_pod(action.node, unchanged=action.node.is_warm or action.node.is_parked)
         metrics.ACTIONS.labels("pool", "DeleteNode", action.reason.value).inc()
         log.info("pool", action="DeleteNode", pool=pool.name, node=action.node.name, reason=action.reason.value)
         self._events.tell("WarehousePool", pool.name, pool.uid, action.reason, f"node {action.node.name} is deleted")
@@ -174,6 +198,16 @@ class PoolController:
         except NotFoundError:
             return False
         return cluster.uid == node.epoch
+
+    async def _warehouse_exists(self, node: Node) -> bool:
+        """Ask the API server whether the warehouse that a node is parked for exists after all."""
+        if not node.warehouse:
+            return False
+        try:
+            warehouse = self._account.learn_warehouse(await self._api.get(WAREHOUSES, node.warehouse))
+        except NotFoundError:
+            return False
+        return warehouse.uid == node.warehouse_uid
 
     async def delete_pod(self, node: Node, unchanged: bool = False) -> None:
         """Delete this very pod; with `unchanged`, only as it was observed."""
@@ -199,8 +233,8 @@ class PoolController:
         now = utc_now()
         observed = self.observe(pool)
         census = take_census(observed, now)
-        for state, nodes in (("ready", census.ready), ("booting", census.booting), ("claimed", census.claimed)):
-            metrics.POOL_NODES.labels(pool.name, state).set(len(nodes))
+        for state in ("ready", "booting", "claimed", "parked"):
+            metrics.POOL_NODES.labels(pool.name, state).set(len(getattr(census, state)))
         last = self._last_claim.get(pool.name)
         if last and now < last + STATUS_PAUSE:
             return last + STATUS_PAUSE

@@ -18,6 +18,7 @@ from firn_operator.decide.cluster_actions import (
     DeleteCluster,
     DrainHead,
     MarkDrained,
+    ParkNode,
     ProbeHead,
     ReleaseNode,
     RemoveFinalizer,
@@ -151,7 +152,10 @@ def _decide_leaving(observed: Observed, now: datetime) -> Decision[Action]:
         return Decision((DeleteCluster(Reason.DRAINED),), Reason.DRAINED, "drained")
     nodes = tuple(n for n in observed.nodes if not n.deleting)
     if nodes:
-        return Decision(tuple(ReleaseNode(n, Reason.RELEASED) for n in nodes), Reason.RELEASED, "releasing its nodes")
+        parked = {n.uid for n in observed.to_park}
+        parks = [ParkNode(n) for n in observed.to_park]
+        releases = [ReleaseNode(n, Reason.RELEASED) for n in nodes if n.uid not in parked]
+        return Decision((*parks, *releases), Reason.RELEASED, "releasing its nodes")
     if cluster.has_finalizer and not cluster.is_metered:
         return Decision((), Reason.RELEASED, "counting what it used")
     if cluster.has_finalizer:

@@ -93,6 +93,13 @@ class ReleaseNode:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkNode:
+    """Keep this node, with its caches, for the next cluster of its warehouse."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteCluster:
     """Delete the resource."""
 
@@ -117,6 +124,7 @@ Action = (
     | DrainHead
     | MarkDrained
     | ReleaseNode
+    | ParkNode
     | DeleteCluster
     | RemoveFinalizer
 )

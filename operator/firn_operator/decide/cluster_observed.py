@@ -68,6 +68,8 @@ class Observed:
     memory_class: MemoryClass | None = None
     """That of the pool; None when there is no such pool."""
     warehouse_exists: bool = True
+    to_park: tuple[Node, ...] = ()
+    """Nodes that are worth keeping when the cluster is drained."""
     failed_heads: Failures = NONE_FAILED
     failed_joins: Failures = NONE_FAILED
 

@@ -209,6 +209,11 @@ class ServicesLease:
         return self.renewed_at + self.duration
 
 
+def has_no_room(node: Node) -> bool:
+    """Whether no machine has room for this pod."""
+    return node.trouble is not None and node.trouble.kind is TroubleKind.UNSCHEDULABLE
+
+
 def fits(cluster: Cluster, pool: Pool) -> bool:
     """Whether the pool's nodes are of the memory class that the cluster's type needs."""
     return pool.spec.node.memory_class is memory_class(cluster.spec.type)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from firn_operator.decide.decision import Decision, earliest
-from firn_operator.decide.observed import Node, Pool, TroubleKind
+from firn_operator.decide.observed import Node, Pool, TroubleKind, has_no_room
+from firn_operator.decide.parking import Parking, give_up
 from firn_operator.decide.reason import Reason
 
 FIRST_BACK_OFF = timedelta(seconds=10)
@@ -28,6 +29,8 @@ class Observed:
     """Slots whose creation was sent and is not yet seen: the expectations against over-creation."""
     reserved: frozenset[str] = frozenset()
     """UIDs of nodes that a claim is under way for."""
+    parking: Parking | None = None
+    """The parked nodes; None when there are none."""
     waiting: int = 0
     """Clusters that wait for a node of this pool."""
     known_epochs: frozenset[str] = frozenset()
@@ -65,6 +68,7 @@ class Census:
     failed: tuple[Node, ...] = ()
     outdated: tuple[Node, ...] = ()
     claimed: tuple[Node, ...] = ()
+    parked: tuple[Node, ...] = ()
     reserved: frozenset[str] = field(default=frozenset())
 
     @property
@@ -77,19 +81,28 @@ def take_census(observed: Observed, now: datetime) -> Census:
     """Sort the pool's nodes; those being deleted count nowhere."""
     template = observed.pool.template
     timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
-    ready, booting, failed, outdated, claimed = list[Node](), list[Node](), list[Node](), list[Node](), list[Node]()
+    ready, booting, failed, outdated = list[Node](), list[Node](), list[Node](), list[Node]()
+    claimed, parked = list[Node](), list[Node]()
     for node in observed.nodes:
         if node.deleting:
             continue
         if not node.is_warm:
-            claimed.append(node)
+            (parked if node.is_parked else claimed).append(node)
         elif failed_since(node, timeout, now) is not None:
             failed.append(node)
         elif node.template != template:
             outdated.append(node)
         else:
             (ready if node.ready else booting).append(node)
-    return Census(tuple(ready), tuple(booting), tuple(failed), tuple(outdated), tuple(claimed), observed.reserved)
+    return Census(
+        tuple(ready),
+        tuple(booting),
+        tuple(failed),
+        tuple(outdated),
+        tuple(claimed),
+        tuple(parked),
+        observed.reserved,
+    )
 
 
 def failed_since(node: Node, boot_timeout: timedelta, now: datetime) -> datetime | None:
@@ -99,7 +112,7 @@ def failed_since(node: Node, boot_timeout: timedelta, now: datetime) -> datetime
     """
     if node.is_dead or node.phase == "Unknown":
         return node.failed_at or node.created_at
-    if node.ready or (node.trouble and node.trouble.kind is TroubleKind.UNSCHEDULABLE):
+    if node.ready or has_no_room(node):
         return None
     late = node.created_at + boot_timeout
     return late if now >= late else None
@@ -120,14 +133,16 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
     wanted = target_of(observed) + observed.waiting
     replaced, replace_at = _expired_failures(census, observed, now)
     creations, reason, create_at = _creations(observed, census, wanted, replaced, now)
+    given_up, give_up_at = give_up(observed.parking, now) if observed.parking else ([], None)
     deletions = [
+        *(DeleteNode(n, reason) for n, reason in given_up),
         *orphans,
         *_failed_deletions(census, replaced, observed, now),
         *_outdated_deletions(observed, census),
         *_surplus(observed, census, wanted),
     ]
     message = words(observed, now, census)
-    wake_at = earliest((create_at, replace_at, _next_timeout(observed, census)))
+    wake_at = earliest((create_at, replace_at, give_up_at, _next_timeout(observed, census)))
     return Decision((*creations, *deletions), reason, message, wake_at)
 
 
@@ -207,7 +222,7 @@ def _surplus(observed: Observed, census: Census, wanted: int) -> list[DeleteNode
 def _next_timeout(observed: Observed, census: Census) -> datetime | None:
     """Return when the first node that boots now will have taken too long."""
     timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
-    waits = (n for n in census.booting if not (n.trouble and n.trouble.kind is TroubleKind.UNSCHEDULABLE))
+    waits = (n for n in census.booting if not has_no_room(n))
     return earliest(n.created_at + timeout for n in waits)
 
 

@@ -107,6 +107,7 @@ class State:
         self.services: ServicesLease | None = None
         self._nodes_by_pool: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._nodes_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
+        self._parked_by_warehouse: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._clusters_by_warehouse: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._clusters_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._headless_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
@@ -118,6 +119,10 @@ class State:
     def nodes_of_epoch(self, epoch: str) -> tuple[Node, ...]:
         """Return the pods claimed for a cluster."""
         return tuple(self._nodes_by_epoch.get(epoch, {}).values())
+
+    def parked_of(self, warehouse_uid: str | None) -> tuple[Node, ...]:
+        """Return the pods that are parked for a warehouse."""
+        return tuple(self._parked_by_warehouse.get(warehouse_uid or "", {}).values())
 
     def clusters_of(self, warehouse_uid: str) -> tuple[Cluster, ...]:
         """Return the clusters of a warehouse, leaving ones included."""
@@ -150,10 +155,13 @@ class State:
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
         if before is not None:
             _drop(self._nodes_by_pool, before.pool, before.uid)
+            _drop(self._parked_by_warehouse, before.warehouse_uid or "", before.uid)
             if before.epoch:
                 _drop(self._nodes_by_epoch, before.epoch, before.uid)
         if after is not None:
             self._nodes_by_pool[after.pool][after.uid] = after
+            if after.is_parked and after.warehouse_uid:
+                self._parked_by_warehouse[after.warehouse_uid][after.uid] = after
             if after.epoch:
                 self._nodes_by_epoch[after.epoch][after.uid] = after
         self._tell(before, after)
