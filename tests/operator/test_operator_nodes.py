@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from firn_model import names
 from firn_model.messages import RefusalReason
-from firn_operator.kube.api import CLUSTERS, PODS
+from firn_operator.kube.api import CLUSTERS, PODS, WAREHOUSES
 
 from tests.operator.conftest import Account, Raw, eventually
 from tests.operator.test_operator_lifecycle import condition
@@ -37,7 +37,7 @@ async def complete(account: Account, nodes: int) -> Raw:
 
 
 async def resize(account: Account, size: str) -> None:
-    await account.api.patch(CLUSTERS, "w-1", {"spec": {"size": size}})
+    await account.api.patch(WAREHOUSES, "w", {"spec": {"size": size}})
 
 
 def worker_names(raw: Raw) -> list[str]:
