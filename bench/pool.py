@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 COLUMNS = "{.status.ready} {.status.warming} {.status.target} {.status.hits} {.status.misses}{'\\n'}"
 PATIENCE_SECONDS = 300.0
@@ -115,6 +117,37 @@ class PoolWatch:
                     self._changed.notify_all()
             await self._child.wait()
             await asyncio.sleep(1)
+
+
+@contextlib.contextmanager
+def pool_spec(namespace: str, **changes: Any) -> Iterator[None]:
+    """Change fields of the default pool's spec for the time of the block."""
+    pool = ("warehousepools.firn.dev/default", "--namespace", namespace)
+    told = subprocess.run(("kubectl", "get", *pool, "--output", "json"), check=True, capture_output=True)
+    before = json.loads(told.stdout)["spec"]
+
+    def patch(spec: dict[str, Any]) -> None:
+        body = json.dumps({"spec": spec})
+        command = ("kubectl", "patch", *pool, "--type", "merge", "--patch", body)
+        subprocess.run(command, check=True, capture_output=True)
+
+    patch(changes)
+    try:
+        yield
+    finally:
+        patch({name: before[name] for name in changes})
+
+
+async def nodes_ready(namespace: str, cluster: str, count: int) -> float:
+    """Wait, by kubectl's watch, until a cluster has so many ready nodes; return the monotonic clock's time."""
+    child = await asyncio.create_subprocess_exec(
+        "kubectl", "wait", f"warehouseclusters.firn.dev/{cluster}", "--namespace", namespace,
+        f"--for=jsonpath={{.status.readyNodes}}={count}", f"--timeout={PATIENCE_SECONDS:.0f}s",
+        stdout=asyncio.subprocess.DEVNULL, stdin=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    if await child.wait() != 0:
+        raise SystemExit(f"cluster {cluster} did not have {count} ready nodes within {PATIENCE_SECONDS:.0f} s")
+    return time.perf_counter()
 
 
 class CpuMeter:

@@ -2,10 +2,12 @@
 
 Each resume is one statement through the HTTP API on the cluster's node port, from a warm keep-alive client: `SELECT 1`
 and an aggregate over TPC-H lineitem alternate. It is timed from the client's submit to its first row; then the
-warehouse is suspended by the API, and the next one waits until it is. Two rounds:
+warehouse is suspended by the API, and the next one waits until it is. Rounds:
 
-- settled: before each resume the pool has all its warm nodes and the machine is calm;
-- refilling: the next resume follows as soon as the warehouse is suspended and one warm node is there; others boot.
+- settled: before each resume the pool has all its warm nodes and the machine is calm; no node is parked;
+- refilling: the next resume follows as soon as the warehouse is suspended and one warm node is there; others boot;
+- parked: each resume finds the node of the one before, with its cache;
+- medium: a warehouse of 4 nodes with the pool settled: its first row, and when all 4 nodes have joined.
 
 Then `SELECT 1` on the running warehouse. The steps are the statement's own (StatementReply.steps); clients, services
 and operator read the same machine's clock. The last line of standard output is one JSON object; progress is on
@@ -30,7 +32,7 @@ from firn.errors import FirnError
 from firn_local.layout import Layout
 from firn_model.api import CreateWarehouse, SubmitRequest
 from measures import Sample, Summary, breakdown, step_summaries
-from pool import CpuMeter, PoolWatch
+from pool import CpuMeter, PoolWatch, nodes_ready, pool_spec
 
 SELECT_1 = "SELECT 1"
 AGGREGATE = (
@@ -39,6 +41,9 @@ AGGREGATE = (
 )
 STATEMENTS = (("SELECT 1", SELECT_1), ("aggregate over lineitem, SF1", AGGREGATE))
 WAREHOUSE = "BENCH_RESUME"
+MEDIUM = "BENCH_MEDIUM"
+MEDIUM_NODES = 4
+NOT_PARKED = {"maxNodes": 0}
 RUNNING_SELECTS = 200
 CALM_IDLE_SHARE = 0.75
 CALM_PATIENCE_SECONDS = 15.0
@@ -62,9 +67,9 @@ class Round:
         return self.hits / claims if claims else None
 
 
-async def measure(client: Client, label: str, sql: str) -> Sample:
+async def measure(client: Client, label: str, sql: str, warehouse: str = WAREHOUSE) -> Sample:
     """Run one statement and time it."""
-    request = SubmitRequest(sql=sql, warehouse=WAREHOUSE)
+    request = SubmitRequest(sql=sql, warehouse=warehouse)
     sent_at, started = datetime.now(UTC), time.perf_counter()
     reply = await client.run(request)
     total, answered_at = time.perf_counter() - started, datetime.now(UTC)
@@ -73,13 +78,13 @@ async def measure(client: Client, label: str, sql: str) -> Sample:
     return Sample(label, total, breakdown(sent_at, ((step.step, step.at) for step in reply.steps), answered_at))
 
 
-async def suspend(client: Client) -> None:
-    """Suspend the warehouse and wait until it is."""
-    await client.suspend(WAREHOUSE)
+async def suspend(client: Client, warehouse: str = WAREHOUSE) -> None:
+    """Suspend a warehouse and wait until it is."""
+    await client.suspend(warehouse)
     deadline = time.monotonic() + SUSPEND_PATIENCE_SECONDS
-    while (await client.warehouse(WAREHOUSE)).state != "Suspended":
+    while (await client.warehouse(warehouse)).state != "Suspended":
         if time.monotonic() > deadline:
-            raise SystemExit(f"warehouse {WAREHOUSE} did not suspend within {SUSPEND_PATIENCE_SECONDS:.0f} s")
+            raise SystemExit(f"warehouse {warehouse} did not suspend within {SUSPEND_PATIENCE_SECONDS:.0f} s")
         await asyncio.sleep(SUSPEND_POLL_SECONDS)
 
 
@@ -109,6 +114,38 @@ async def run_round(client: Client, pool: PoolWatch, meter: CpuMeter, n: int, *,
     progress("", end="\n")
     after = await pool.settle(claims)
     return Round(samples, after.hits - before.hits, after.misses - before.misses, restless)
+
+
+async def run_parked(client: Client, meter: CpuMeter, n: int) -> list[Sample]:
+    """Resume the warehouse n times by SELECT 1, each time on the node that is parked for it."""
+    samples = []
+    for number in range(-1, n):
+        await meter.calm(CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS)
+        sample = await measure(client, *STATEMENTS[0])
+        await suspend(client)
+        if number >= 0:
+            samples.append(sample)
+            progress(f"parked {number + 1}/{n}: {sample.total_seconds * 1000:.0f} ms")
+    progress("", end="\n")
+    return samples
+
+
+async def run_medium(client: Client, pool: PoolWatch, meter: CpuMeter, n: int) -> tuple[list[Sample], list[float]]:
+    """Resume a warehouse of 4 nodes n times; return its first rows, and after how many seconds all had joined."""
+    samples, joined = [], []
+    for number in range(-1, n):
+        await pool.settle()
+        await meter.calm(CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS)
+        began = time.perf_counter()
+        sample = await measure(client, *STATEMENTS[0], warehouse=MEDIUM)
+        seconds = await nodes_ready(pool.namespace, f"{MEDIUM.lower().replace('_', '-')}-1", MEDIUM_NODES) - began
+        await suspend(client, MEDIUM)
+        if number >= 0:
+            samples.append(sample)
+            joined.append(seconds)
+            progress(f"medium {number + 1}/{n}: {sample.total_seconds * 1000:.0f} ms, joined {seconds * 1000:.0f} ms")
+    progress("", end="\n")
+    return samples, joined
 
 
 async def select_on_running(client: Client) -> list[Sample]:
@@ -164,20 +201,32 @@ def as_json(result: Round) -> dict[str, Any]:
     }
 
 
-async def bench(n: int, options: Options) -> None:
-    """Run both rounds and the selects, and print what they took."""
-    async with connect(options) as client, PoolWatch(options.namespace or "firn") as pool:
-        await client.create_warehouse(
-            CreateWarehouse(
-                name=WAREHOUSE, auto_suspend_seconds=0, comment="made by make bench-resume", if_not_exists=True
-            )
-        )
-        await suspend(client)
+async def create(client: Client, name: str, size: str) -> None:
+    """Create a suspended warehouse, unless an earlier run did."""
+    comment = "made by make bench-resume"
+    wanted = CreateWarehouse(name=name, size=size, auto_suspend_seconds=0, comment=comment, if_not_exists=True)
+    await client.create_warehouse(wanted)
+    await suspend(client, name)
+
+
+async def bench(n: int, n_medium: int, options: Options) -> None:
+    """Run all rounds and the selects, and print what they took."""
+    namespace = options.namespace or "firn"
+    async with connect(options) as client, PoolWatch(namespace) as pool:
+        await create(client, WAREHOUSE, "XS")
+        await create(client, MEDIUM, "M")
         meter = CpuMeter()
-        settled = await run_round(client, pool, meter, n, settled=True)
-        print_tables("pool settled", settled.samples)
-        refilling = await run_round(client, pool, meter, n, settled=False)
-        print_tables("pool refilling", refilling.samples)
+        with pool_spec(namespace, parked=NOT_PARKED):
+            settled = await run_round(client, pool, meter, n, settled=True)
+            print_tables("pool settled", settled.samples)
+            refilling = await run_round(client, pool, meter, n, settled=False)
+            print_tables("pool refilling", refilling.samples)
+        parked = await run_parked(client, meter, max(n // 3, 1))
+        print_tables("node parked", parked)
+        with pool_spec(namespace, parked=NOT_PARKED, warm={"min": MEDIUM_NODES, "max": MEDIUM_NODES}):
+            medium, joined = await run_medium(client, pool, meter, n_medium)
+        print_tables("MEDIUM, pool settled", medium)
+        print(_line("all 4 nodes have joined", Summary.of(joined)))
         await pool.settle()
         await meter.calm(CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS)
         running = await select_on_running(client)
@@ -192,22 +241,29 @@ async def bench(n: int, options: Options) -> None:
         "select1_p50_ms": round(select_1.p50_ms, 1),
         "select1_p99_ms": round(select_1.p99_ms, 1),
     }
-    print(json.dumps(report | {"refill": as_json(refilling)}), flush=True)
+    report["refill"] = as_json(refilling)
+    report["parked"] = Summary.of([sample.total_seconds for sample in parked]).as_json()
+    report["medium"] = Summary.of([sample.total_seconds for sample in medium]).as_json()
+    report["joined_p50_ms"] = round(Summary.of(joined).p50_ms, 1)
+    print(json.dumps(report), flush=True)
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--n", type=int, default=300, help="resumes of each round (default 300)")
+    parser.add_argument("--n-medium", type=int, default=20, help="resumes of the MEDIUM warehouse (default 20)")
     parser.add_argument("--cluster", default="firn", help="name of the local cluster (default firn)")
     parser.add_argument("--url", help="address of the services; by default the local cluster's node port")
     parser.add_argument("--namespace", default="firn", help="namespace of Firn (default firn)")
     arguments = parser.parse_args()
     if arguments.n < 2:
         parser.error("--n must be at least 2: two statements alternate")
+    if arguments.n_medium < 1:
+        parser.error("--n-medium must be at least 1")
     url = arguments.url or use_local_cluster(Layout.from_environment(), arguments.cluster)
     try:
-        asyncio.run(bench(arguments.n, Options(url=url, namespace=arguments.namespace)))
+        asyncio.run(bench(arguments.n, arguments.n_medium, Options(url=url, namespace=arguments.namespace)))
     except FirnError as error:
         raise SystemExit(f"error: {error}") from error
 
