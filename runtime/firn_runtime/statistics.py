@@ -6,6 +6,8 @@ from firn_model.messages import Statistics
 from firn_runtime.cache.lease import Lease
 
 _NANOSECONDS = 1e9
+_EXCHANGE = "file_type=arrow"
+"""In the description of a leaf that reads what a stage gave out: nothing of a table."""
 
 
 def measure(
@@ -26,7 +28,9 @@ def measure(
     scanned_rows = scanned_bytes = remote_bytes = spilled_bytes = opened = nanoseconds = 0
     for description, metrics in plan.collect_metrics():
         spilled_bytes += metrics.spilled_bytes or 0
-        if description.startswith("DataSourceExec"):
+        if _EXCHANGE in description:
+            nanoseconds += metrics.elapsed_compute or 0
+        elif description.startswith("DataSourceExec"):
             scanned_rows += metrics.output_rows or 0
             read_bytes = _sum(metrics, "bytes_scanned")
             scanned_bytes += read_bytes

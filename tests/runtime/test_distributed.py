@@ -102,7 +102,7 @@ async def test_a_profile_tells_how_it_ran(pair: LocalCluster, small_lake: Lake, 
     assert profile.nodes == ("node-0", "node-1")
     assert profile.whole_because is None
     assert sum(stage.tasks for stage in profile.stages) == answer.statistics.tasks
-    assert sum(stage.rows_scanned for stage in profile.stages) == answer.statistics.rows_scanned > 300_000
+    assert sum(stage.rows_scanned for stage in profile.stages) == answer.statistics.rows_scanned > 100_000
     assert sum(stage.bytes.fetched_from_peers for stage in profile.stages) == answer.statistics.bytes_from_peers > 0
     assert sum(stage.bytes.kept_in_memory for stage in profile.stages) > 0
     assert profile.stages[-1].rows_out == answer.statistics.rows_produced == 10

@@ -11,6 +11,7 @@ from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Drop, Fetch, Hold
 
+_CHUNK_BYTES = 1 << 20
 _DONE = encode(FrameType.FINISH, b"{}")
 
 
@@ -51,6 +52,7 @@ class PieceDoors:
                 continue
             with open(piece.path, "rb") as file:  # noqa: ASYNC230  of this node, mostly in memory
                 writer.write(PIECE_LENGTH.pack(os.fstat(file.fileno()).st_size))
-                await writer.drain()
-                await asyncio.get_running_loop().sendfile(writer.transport, file)
+                while data := file.read(_CHUNK_BYTES):  # uvloop, which Ray's actors may run on, has no sendfile
+                    writer.write(data)
+                    await writer.drain()
         await writer.drain()
