@@ -9,6 +9,7 @@ The server ends with the agent, whose end of a pipe it watches. Memory is shared
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import runpy
@@ -24,6 +25,7 @@ from typing import NoReturn
 
 import ray
 
+_PR_SET_PDEATHSIG = 1
 _LARGEST_REQUEST_BYTES = 1 << 20
 _DROPPED = ("--serialized-runtime-env-context", "--language")
 _PRELOADED = (
@@ -91,6 +93,7 @@ def _serve(listener: socket.socket, parent: int) -> None:
 def _run(connection: socket.socket) -> None:
     """Do what the connection asks for, here, in a process group of its own: a raylet kills a worker's whole group."""
     os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with the server, and so with the agent
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     data, fds, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST_BYTES, 2)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from firn_model.messages import Bind, DataFile, Dispatch, Failure, Finish, Objec
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 EPOCH = "epoch-1"
 BOOT_SECONDS = 240
+SERVER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -229,10 +231,12 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(10_000):
+    deadline = time.monotonic() + SERVER_SECONDS
+    while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        time.sleep(0.01)
     raise AssertionError("the S3 server does not listen")
 
 
