@@ -34,6 +34,32 @@ async def test_all_answers_are_right_on_two_nodes(account: Account, tpch: Tpch) 
             assert difference(tpch.answer(number), found, tpch.order_by(number)) is None, f"q{number}"
 
 
+MAKE_LARGE = """
+    CREATE OR REPLACE TABLE firn.large.t AS
+    SELECT l_orderkey AS k, md5(CAST(l_orderkey AS VARCHAR) || n_name || CAST(l_linenumber AS VARCHAR)) AS noise
+    FROM tpch.sf0_01.lineitem CROSS JOIN tpch.sf0_01.nation
+"""
+"""A million and a half digests: too much to be read by the head alone."""
+
+
+async def test_a_large_scan_runs_on_both_nodes(account: Account) -> None:
+    two_nodes(account, "both")
+    count = "SELECT k % 7 AS g, count(*) AS n, sum(k) AS k FROM {} WHERE noise <> 'x' GROUP BY 1 ORDER BY 1"
+    source = "(SELECT l_orderkey AS k, 'y' AS noise FROM tpch.sf0_01.lineitem) s"
+    async with account.client() as client:
+        for sql in ("CREATE SCHEMA IF NOT EXISTS firn.large", MAKE_LARGE):
+            assert (await client.run(SubmitRequest(sql=sql, warehouse="BOTH"))).error is None
+        small = await client.run(SubmitRequest(sql=count.format(source), warehouse="BOTH"))
+        large = await client.run(SubmitRequest(sql=count.format("firn.large.t"), warehouse="BOTH"))
+        await client.run(SubmitRequest(sql="DROP TABLE firn.large.t", warehouse="BOTH"))
+    assert small.result is not None
+    assert large.result is not None
+    assert large.result.rows == [[g, 25 * n, 25 * k] for g, n, k in small.result.rows]
+    assert large.statistics is not None
+    assert large.statistics.stages > 1
+    assert large.statistics.bytes_from_peers > 0
+
+
 async def test_a_worker_is_killed_in_the_middle_of_a_query(account: Account) -> None:
     two_nodes(account, "loss")
     async with account.client() as client:

@@ -136,7 +136,7 @@ def test_the_services_account_can_do_nothing_else(release: Release, account: Cal
     api = account("firn-services")
     refused(lambda api: client.CoreV1Api(api).list_namespaced_secret(NAMESPACE), api)
     refused(lambda api: client.CoreV1Api(api).list_namespaced_pod(NAMESPACE), api)
-    refused(lambda api: client.CustomObjectsApi(api).patch_namespaced_custom_object(*CLUSTERS, "x", {}), api)
+    refused(lambda api: client.CustomObjectsApi(api).patch_namespaced_custom_object_status(*CLUSTERS, "x", {}), api)
     refused(lambda api: client.CustomObjectsApi(api).list_namespaced_custom_object(*POOLS), api)
     refused(lambda api: client.CustomObjectsApi(api).delete_namespaced_custom_object(*CLUSTERS, "x"), api)
     refused(lambda api: client.CustomObjectsApi(api).list_cluster_custom_object(*WAREHOUSES[:2], WAREHOUSES[3]), api)

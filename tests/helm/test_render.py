@@ -143,6 +143,8 @@ def test_the_operator_may_do_its_work_and_no_more(render: Render) -> None:
     read = ("get", "list", "watch")
     assert rules(render(), "firn-operator") == {
         *((firn, resource, verb, "") for resource in ("virtualwarehouses", "warehousepools") for verb in read),
+        *((firn, "resourcemonitors", verb, "") for verb in read),
+        (firn, "resourcemonitors/status", "patch", ""),
         *((firn, "warehouseclusters", verb, "") for verb in (*read, "create", "patch", "delete")),
         *(
             (firn, f"{resource}/{part}", verb, "")

@@ -166,7 +166,11 @@ async def test_a_deleted_warehouse_takes_its_cluster_along(account: Account) -> 
     warehouse = await account.api.get(WAREHOUSES, "w")
     await account.api.delete(WAREHOUSES, "w", warehouse["metadata"]["uid"])
     await account.gone(CLUSTERS, "w-1")
-    await account.gone(PODS, pod["metadata"]["name"])
+
+    async def released() -> bool:
+        return pod["metadata"]["uid"] not in {p["metadata"]["uid"] for p in await account.pods()}
+
+    await eventually(released)
     assert agent.draining
 
 
