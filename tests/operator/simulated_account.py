@@ -13,6 +13,7 @@ from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterStatus
 from firn_model.messages import HeadAddress
 from firn_model.warehouses import ScalingStatus
+from firn_operator.build.cluster_status import node_statuses
 from firn_operator.controllers.cluster import ClusterController
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.talks import Talks
@@ -20,18 +21,18 @@ from firn_operator.decide import cluster as clusters
 from firn_operator.decide import cluster_actions as ask
 from firn_operator.decide import pool as pools
 from firn_operator.decide import warehouse as warehouses
-from firn_operator.decide.cluster_observed import HeadAnswer, Talk
+from firn_operator.decide.cluster_observed import Talk
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.observe.account import Account
 
 from tests.operator.observations import ALIVE, TEMPLATE, cluster, node
-from tests.operator.simulated_world import Agent, World
+from tests.operator.simulated_talks import TalkingWorld
 
 STEP = timedelta(milliseconds=50)
 
 
-class SimulatedAccount(World):
+class SimulatedAccount(TalkingWorld):
     """The world, and an operator's view of it."""
 
     def __init__(self, seed: int, warehouse_count: int) -> None:
@@ -149,8 +150,12 @@ class SimulatedAccount(World):
         known = self.account.state.clusters.get(name)
         if known is None or self.pools.reservations.count_of(known.uid):
             return
-        for action in clusters.decide(self.controller.observe(known), self.now).actions:
+        observed = self.controller.observe(known)
+        actions = clusters.decide(observed, self.now).actions
+        for action in actions:
             self._apply(known, action)
+        if not actions and known.is_running:
+            self._status(known, known.status.model_copy(update={"nodes": node_statuses(observed)}))
 
     def _apply(self, known: Cluster, action: ask.Action) -> None:
         match action:
@@ -186,6 +191,8 @@ class SimulatedAccount(World):
                     self._status(known, known.status.model_copy(update=update))
             case ask.ReleaseNode(node=target):
                 self._delete_node(target)
+            case ask.ParkNode(node=target):
+                self._park(known, target)
             case ask.DeleteCluster():
                 current = self.clusters.get(known.name)
                 if current and current.uid == known.uid:
@@ -199,6 +206,9 @@ class SimulatedAccount(World):
     def memory(self, known: Cluster) -> Talks:
         return self.controller._memory.of(known.uid)
 
+    def known_clusters(self) -> tuple[Cluster, ...]:
+        return self.account.state.clusters.values()
+
     def _promise(self, known: Cluster, target: Node, role: str) -> None:
         self.pools.promise(known.uid, target, self.now)
         self._send(lambda a=self.account, p=self.pools: self._claim(known, target, role, a, p), self.in_flight)
@@ -206,8 +216,9 @@ class SimulatedAccount(World):
     def _claim(self, known: Cluster, target: Node, role: str, account: Account, controller: PoolController) -> None:
         """Carry out a claim at the API server; its sender may be dead by now."""
         current = self.nodes.get(target.name)
-        if current and current.uid == target.uid and current.is_warm:
-            self.epochs_of.setdefault(target.uid, set()).add(known.uid)
+        guard = current and current.uid == target.uid and current.state == target.state
+        if current and guard and (current.is_warm or current.warehouse_uid == known.warehouse_uid):
+            self.owners_of.setdefault(target.uid, set()).add(known.spec.warehouse)
             claimed = replace(
                 current,
                 state=names.STATE_CLAIMED,
@@ -215,6 +226,8 @@ class SimulatedAccount(World):
                 cluster=known.name,
                 claimed_at=self.now,
                 role=role,
+                warehouse=known.spec.warehouse,
+                warehouse_uid=known.warehouse_uid,
                 head_uid=None if role == names.ROLE_HEAD else known.status.head_uid,
             )
             self._write(self.nodes, claimed)
@@ -227,10 +240,10 @@ class SimulatedAccount(World):
 
     def _bind(self, known: Cluster, target: Node) -> None:
         agent = self.agents.get(target.uid)
-        if agent is None or agent.epoch not in (None, known.uid):
+        if agent is None or agent.epoch not in (None, known.uid) or agent.warehouse not in (None, known.warehouse_uid):
             self.memory(known).note(Talk(target.uid, bind_refused="no"))
             return
-        agent.epoch = known.uid
+        agent.epoch, agent.draining, agent.warehouse = known.uid, False, known.warehouse_uid
         self.memory(known).address = HeadAddress(pod_uid=target.uid, ray_address="head:1", ray_token="t")
         if known.status.head_uid == target.uid:
             return
@@ -243,45 +256,6 @@ class SimulatedAccount(World):
             }
         )
         self._status(known, status)
-
-    def _join(self, known: Cluster, target: Node) -> None:
-        """A node joins the head's Ray, or not."""
-        talks, agent = self.memory(known), self.agents.get(target.uid)
-        head = talks.address.pod_uid if talks.address else ""
-        if agent is None or head not in self.agents or self.random.random() < 0.1:
-            since = talks.said(target.uid).bind_failing_since or self.now
-            talks.note(Talk(target.uid, bind_failing_since=since, bind_tried_at=self.now))
-            return
-        agent.epoch, agent.head = known.uid, head
-        talks.note(Talk(target.uid, bound_at=self.now))
-
-    def _tell(self, known: Cluster, head: Node, members: tuple[Node, ...]) -> None:
-        told = frozenset(n.uid for n in members)
-        self.memory(known).tell(told)
-        self._answer(known, head.uid)
-
-    def _answer(self, known: Cluster, head_uid: str) -> None:
-        """The head says what it makes of its members, now or later."""
-        talks, agent = self.memory(known), self.agents.get(head_uid)
-        if agent is None or agent.epoch != known.uid or talks.telling is None:
-            return
-        agent.members = talks.telling
-        there = self.joined(head_uid)
-        busy = frozenset(uid for nodes in agent.held.values() for uid in nodes)
-        if self.random.random() < 0.7:
-            talks.answer = HeadAnswer(talks.telling, there & talks.telling, busy & there)
-
-    def hear(self) -> None:
-        """The heads tell what has changed."""
-        for known in self.account.state.clusters.values():
-            self._answer(known, known.status.head_uid or "")
-
-    def _ask(self, known: Cluster, target: Node) -> Agent | None:
-        agent = self.agents.get(target.uid)
-        said = self.memory(known).said(target.uid)
-        since = None if agent else said.silent_since or self.now
-        self.memory(known).note(Talk(target.uid, silent_since=since, probed_at=self.now))
-        return agent
 
     def _head_is_lost(self, known: Cluster) -> bool:
         head = self.nodes.get(known.status.head or "")
@@ -304,7 +278,7 @@ class SimulatedAccount(World):
                     self.creations_in_flight,
                 )
             elif self._may_delete(action):
-                self._delete_node(action.node, unchanged=action.node.is_warm)
+                self._delete_node(action.node, unchanged=not action.node.epoch)
 
     def _may_delete(self, action: pools.DeleteNode) -> bool:
         if action.reason is pools.Reason.ORPHANED:

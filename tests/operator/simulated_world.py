@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from firn_model import names
+from firn_model.pools import Parked
 from firn_model.sizes import SIZES
 from firn_model.warehouses import ClusterLoad, WarehouseLoad
 from firn_operator.decide.observed import Cluster, Node, Warehouse
@@ -43,6 +44,8 @@ class Agent:
     head: str | None = None
     """The head whose Ray this node has joined."""
     members: frozenset[str] = frozenset()
+    warehouse: str | None = None
+    """The warehouse that it has served, and no other from then on."""
 
 
 class World(ABC):
@@ -57,11 +60,13 @@ class World(ABC):
         self.clusters: dict[str, Cluster] = {}
         self.warehouses: dict[str, Warehouse] = {}
         self.agents: dict[str, Agent] = {}
-        self.pool = pool(TARGET, 4)
+        plain = pool(TARGET, 4)
+        parked = Parked(max_nodes=3, keep_seconds=20)
+        self.pool = replace(plain, spec=plain.spec.model_copy(update={"parked": parked}))
         self.queued: dict[str, list[int]] = {}
         self.accepted: set[int] = set()
         self.finished: set[int] = set()
-        self.epochs_of: dict[str, set[str]] = {}
+        self.owners_of: dict[str, set[str]] = {}
         self.last_automatic_start: dict[str, datetime] = {}
         self.in_flight: list[Callable[[], None]] = []
         self.creations_in_flight: list[Callable[[], None]] = []
@@ -216,8 +221,8 @@ class World(ABC):
         assert len(warm) <= most, [n.name for n in warm]
 
     def check(self) -> None:
-        """No node serves two epochs, no epoch has two heads; nothing accepted has vanished."""
-        assert all(len(epochs) == 1 for epochs in self.epochs_of.values())
+        """No node serves two warehouses, no epoch has two heads; nothing accepted has vanished."""
+        assert all(len(owners) == 1 for owners in self.owners_of.values())
         heads = [n for n in self.nodes.values() if n.role == names.ROLE_HEAD and n.is_alive and n.uid in self.agents]
         bound = Counter(self.agents[n.uid].epoch for n in heads)
         assert all(count == 1 for epoch, count in bound.items() if epoch), bound
