@@ -41,6 +41,9 @@ ANNOTATION_RESIZED_AT = f"{GROUP}/resized-at"  # on a WarehouseCluster: when its
 ANNOTATION_MONITOR = f"{GROUP}/resource-monitor"  # on a WarehouseCluster: its warehouse's ResourceMonitor at the start
 ANNOTATION_BOOT_FAILURES = f"{GROUP}/boot-failures"  # on a node: failed boots in a row before this one
 
+CONDITION_MONITOR_LIMIT = "MonitorLimit"  # on a VirtualWarehouse: its resource monitor has suspended it
+REASON_MONITOR_SUSPEND_IMMEDIATELY = "MonitorSuspendImmediately"  # of that condition: what runs is cancelled too
+
 FINALIZER_CLUSTER = f"{GROUP}/cluster"
 FINALIZER_METERING = f"{GROUP}/metering"  # on a cluster: the services take it away when they have its intervals
 

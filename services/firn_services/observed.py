@@ -6,7 +6,7 @@ from typing import Any
 
 from firn_model import names
 from firn_model.clusters import ClusterPhase, ClusterSpec, ClusterStatus
-from firn_model.conditions import ConditionStatus
+from firn_model.conditions import Condition, ConditionStatus
 from firn_model.warehouses import WarehousePhase, WarehouseSpec, WarehouseStatus, sql_name
 
 from firn_services.decide.admission import Facts
@@ -37,7 +37,25 @@ class ObservedWarehouse:
             suspended_at=self.status.suspended_at,
             resume_requested_at=self.resume_requested_at,
             suspend_requested_at=self.suspend_requested_at,
+            limit=self._limit.message if self._limit else None,
         )
+
+    @property
+    def _limit(self) -> Condition | None:
+        """The condition by which its resource monitor has suspended it, if it has."""
+        return next(
+            (
+                c
+                for c in self.status.conditions
+                if c.type == names.CONDITION_MONITOR_LIMIT and c.status is ConditionStatus.TRUE
+            ),
+            None,
+        )
+
+    @property
+    def cancels_running(self) -> bool:
+        """Whether its resource monitor wants what runs to end at once."""
+        return self._limit is not None and self._limit.reason == names.REASON_MONITOR_SUSPEND_IMMEDIATELY
 
     def holding_back(self) -> str | None:
         """Return what its conditions say holds it back, in words."""

@@ -70,6 +70,9 @@ class WarehouseQueue:
         self.decide()
         if warehouse is None:
             return
+        if warehouse.cancels_running and (error := self.refusal()) is not None:
+            for statement_id in list(self._running):
+                self.stop(statement_id, error)
         requested = warehouse.suspend_requested_at
         if before is None or before.uid != warehouse.uid:
             self.reporter.repeat(requested)

@@ -48,6 +48,7 @@ def facts(**changes: object) -> Facts:
     [
         pytest.param(facts(), True, id="a suspended warehouse resumes"),
         pytest.param(facts(suspended=True, is_serving=True), False, id="a hold beats all"),
+        pytest.param(facts(limit="quota used up", is_serving=True), False, id="its monitor has suspended it"),
         pytest.param(facts(auto_resume=False), False, id="autoResume off"),
         pytest.param(facts(auto_resume=False, is_serving=True), True, id="autoResume off but running"),
         pytest.param(facts(auto_resume=False, is_starting=True), True, id="autoResume off but starting"),

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from firn_model import names
 from firn_model.clusters import MeterLedger
 from firn_model.conditions import Condition, ConditionStatus, set_condition
 from firn_model.credits import to_credits
@@ -15,7 +16,7 @@ from firn_operator.decide.monitor import LIMITS, Limit, Period, Standing, ledger
 from firn_operator.decide.observed import Monitor, Warehouse
 from firn_operator.decide.reason import Reason
 
-MONITOR_LIMIT = "MonitorLimit"
+MONITOR_LIMIT = names.CONDITION_MONITOR_LIMIT
 
 
 def monitor_status(monitor: Monitor, period: Period, standing: Standing, now: datetime) -> MonitorStatus:

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from firn_model import names
+
 
 class Reason(StrEnum):
     """One enum for all decisions (design.md, section 3)."""
@@ -50,7 +52,7 @@ class Reason(StrEnum):
     MONITOR_MISSING = "MonitorMissing"
     MONITOR_NOTIFY = "MonitorNotify"
     MONITOR_SUSPEND = "MonitorSuspend"
-    MONITOR_SUSPEND_IMMEDIATELY = "MonitorSuspendImmediately"
+    MONITOR_SUSPEND_IMMEDIATELY = names.REASON_MONITOR_SUSPEND_IMMEDIATELY
 
     # pools
     REFILL = "Refill"

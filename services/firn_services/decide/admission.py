@@ -1,6 +1,7 @@
 """Whether a warehouse takes a statement at all, or what the user must do first.
 
 Source: design.md "Resources": a hold beats autoResume; with a hold, or autoResume off, statements fail at once.
+Resource monitors: snowflake-surface.md; at its quota a warehouse takes none until that is raised or renewed.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ class Facts:
     suspended_at: datetime | None = None
     resume_requested_at: datetime | None = None
     suspend_requested_at: datetime | None = None
+    limit: str | None = None
+    """What its resource monitor says when that has suspended it."""
 
 
 def refusal(facts: Facts) -> str | None:
@@ -28,6 +31,8 @@ def refusal(facts: Facts) -> str | None:
             f"warehouse {facts.name} is held suspended (spec.suspended): "
             f"ALTER WAREHOUSE {facts.name} RESUME, or firn warehouse resume {facts.name}, lifts it"
         )
+    if facts.limit is not None:
+        return f"warehouse {facts.name} is suspended by its resource monitor: {facts.limit}"
     if facts.auto_resume or facts.is_serving or facts.is_starting or _resume_pending(facts):
         return None
     return (
