@@ -44,7 +44,7 @@ class PoolWatch:
     """Follows the default pool's status."""
 
     def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
+        self.namespace = namespace
         self._counts: Counts | None = None
         self._changed = asyncio.Condition()
         self._child: asyncio.subprocess.Process | None = None
@@ -107,7 +107,7 @@ class PoolWatch:
         """Keep the latest line of kubectl's watch; a watch that ends is begun again."""
         while True:
             self._child = await asyncio.create_subprocess_exec(
-                "kubectl", "get", "warehousepools.firn.dev", "default", "--namespace", self._namespace, "--watch",
+                "kubectl", "get", "warehousepools.firn.dev", "default", "--namespace", self.namespace, "--watch",
                 "--output", f"jsonpath={COLUMNS}", stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
             assert self._child.stdout is not None
