@@ -99,6 +99,19 @@ LATE = node(2, ready=False, age=131)
             id="boot timeout",
         ),
         pytest.param(
+            observe(pool(1), node(1, ready=False, age=9000, scheduled_at=ago(119))),
+            (),
+            id="its time to boot begins when it gets room",
+        ),
+        pytest.param(
+            observe(pool(1), node(1, ready=False, age=9000, scheduled_at=ago(131))),
+            (
+                *created(2, failures=1),
+                *deleted(node(1, ready=False, age=9000, scheduled_at=ago(131)), Reason.BOOT_TIMEOUT),
+            ),
+            id="and is bounded from then on",
+        ),
+        pytest.param(
             observe(pool(1), node(1, ready=False, age=9000, trouble=NO_ROOM)),
             (),
             id="without room the scheduler keeps trying",

@@ -57,6 +57,8 @@ class Node:
     trouble: Trouble | None = None
     failed_at: datetime | None = None
     boot_failures: int = 0
+    scheduled_at: datetime | None = None
+    """When a machine was found for it; None while it waits for one, or when nobody says."""
 
     @property
     def is_warm(self) -> bool:
@@ -67,6 +69,11 @@ class Node:
     def is_parked(self) -> bool:
         """Whether it waits, with its caches, for the next cluster of its warehouse."""
         return self.state == names.STATE_PARKED
+
+    @property
+    def boots_since(self) -> datetime:
+        """Since when it can boot: what it waited for a machine with room is not its fault."""
+        return self.scheduled_at or self.created_at
 
     @property
     def is_dead(self) -> bool:

@@ -108,13 +108,14 @@ def take_census(observed: Observed, now: datetime) -> Census:
 def failed_since(node: Node, boot_timeout: timedelta, now: datetime) -> datetime | None:
     """Return since when a warm node counts as failed, or None.
 
-    A pod without room is not failed: the scheduler keeps trying, and a new pod would find no more room.
+    A pod without room is not failed: the scheduler keeps trying, and a new pod would find no more room. Its time
+    to boot begins when it is scheduled.
     """
     if node.is_dead or node.phase == "Unknown":
         return node.failed_at or node.created_at
     if node.ready or has_no_room(node):
         return None
-    late = node.created_at + boot_timeout
+    late = node.boots_since + boot_timeout
     return late if now >= late else None
 
 
@@ -223,7 +224,7 @@ def _next_timeout(observed: Observed, census: Census) -> datetime | None:
     """Return when the first node that boots now will have taken too long."""
     timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
     waits = (n for n in census.booting if not has_no_room(n))
-    return earliest(n.created_at + timeout for n in waits)
+    return earliest(n.boots_since + timeout for n in waits)
 
 
 def words(observed: Observed, now: datetime, census: Census | None = None) -> str:

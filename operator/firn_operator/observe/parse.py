@@ -199,6 +199,7 @@ def node(raw: Raw) -> Node:
         trouble=_trouble(phase, status, conditions),
         failed_at=_failed_at(status) if phase in ("Failed", "Succeeded") else None,
         boot_failures=_int(notes.get(names.ANNOTATION_BOOT_FAILURES), 0),
+        scheduled_at=_scheduled_at(conditions),
     )
 
 
@@ -217,6 +218,11 @@ def _trouble(phase: str, status: Raw, conditions: Mapping[str, Any]) -> Trouble 
         if reason in FAILING_WAITS:
             return Trouble(TroubleKind.FAILED, message)
     return None
+
+
+def _scheduled_at(conditions: Mapping[str, Any]) -> datetime | None:
+    scheduled = conditions.get("PodScheduled", {})
+    return moment(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None
 
 
 def _terminated(status: Raw) -> Raw:
