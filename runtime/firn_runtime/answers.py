@@ -183,11 +183,17 @@ class TaskAnswer:
 
     def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
         """Write the frame that says what the task gave out."""
-        ran, statistics = self._running, self._statistics(0)
+        statistics = self._statistics(0)
         seconds = statistics.execute_seconds
         reply = TaskReply(pieces=tuple(self._made), statistics=statistics, seconds=seconds)
         self._writer.write(_last_frame(running, reply, statistics))
-        self._running = None
+        return self._let_go()
+
+    def _let_go(self) -> RunningTask | None:
+        """Give up the task; return it."""
+        ran, self._running = self._running, None
+        if ran is not None:
+            ran.lease.close()
         return ran
 
 
@@ -203,10 +209,9 @@ class ResultAnswer(TaskAnswer):
     def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
         """Write the frame that says how the result ended."""
         rows = self._rows
-        ran, statistics = self._running, self._statistics(rows.bytes)
+        statistics = self._statistics(rows.bytes)
         rows.end(_last_frame(running, Finish(statistics=statistics), statistics))
-        self._running = None
-        return ran
+        return self._let_go()
 
 
 async def _require_store(stage: Stage) -> None:

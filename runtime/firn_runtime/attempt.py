@@ -33,6 +33,7 @@ from firn_runtime.schedule.words import (
     InputLost,
     Instruction,
     Made,
+    NodeJoining,
     NodeLost,
     NodeUnwanted,
     NodeUsable,
@@ -135,6 +136,7 @@ class Attempt:
             for node in chosen:
                 if self._members.get(node.pod_uid) != node:
                     self._members[node.pod_uid] = node
+                    self._events.put_nowait(NodeJoining(node.pod_uid))
                     self._holds[node.pod_uid] = asyncio.ensure_future(self._hold(node))
             for uid in self._members.keys() - {node.pod_uid for node in chosen}:
                 self._events.put_nowait(NodeUnwanted(uid))

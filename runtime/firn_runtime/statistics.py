@@ -17,13 +17,14 @@ def measure(
     bytes_produced: int,
     files: int,
     lease: Lease,
+    is_local: bool = False,
     plan_seconds: float,
     execute_seconds: float,
 ) -> Statistics:
     """Return a statement's statistics.
 
     `files` is how many files its tables have: the engine opens a large file once for each part of it. What it
-    reads from local disk was brought there by the lease, which knows from where.
+    reads from local disk was brought there by the lease, which knows from where; with `is_local` that is all.
     """
     scanned_rows = scanned_bytes = remote_bytes = spilled_bytes = opened = nanoseconds = 0
     for description, metrics in plan.collect_metrics():
@@ -34,7 +35,7 @@ def measure(
             scanned_rows += metrics.output_rows or 0
             read_bytes = _sum(metrics, "bytes_scanned")
             scanned_bytes += read_bytes
-            remote_bytes += 0 if lease.reads_by(description) else read_bytes
+            remote_bytes += 0 if is_local or lease.reads_by(description) else read_bytes
             opened += _sum(metrics, "files_opened")
             nanoseconds += max(metrics.elapsed_compute or 0, _sum(metrics, "time_elapsed_processing"))
         else:

@@ -97,7 +97,7 @@ class Stores:
     def uri(self, store: str, path: str) -> str | None:
         """Return the address (s3://bucket/key) of a file by its store and path in a plan, None for another's store."""
         host = store.rstrip("/").rpartition("/")[2]
-        roots = [root for (_, root), known in self._hosts.items() if known == host]
+        roots = [root for (_, root), known in list(self._hosts.items()) if known == host]
         return f"s3://{unquote(roots[0])}/{path}" if roots else None
 
 

@@ -15,11 +15,12 @@ from firn_model.profile import ExchangeKind
 
 from firn_runtime.binding import engine_errors
 from firn_runtime.cache.lease import Lease
+from firn_runtime.cache.task_scans import LOCAL_STORE, localise
 from firn_runtime.engine import Engine
 from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.plans.cutting import exchange_read
-from firn_runtime.plans.tree import Node, parse, walk
+from firn_runtime.plans.tree import Node, kind_of, parse, walk
 from firn_runtime.statistics import measure
 from firn_runtime.tables import Location
 from firn_runtime.tasks import PieceMade, Task
@@ -37,6 +38,8 @@ class RunningTask:
     streams: dict[int, RecordBatchStream]
     access: ObjectStoreAccess | None
     lease: Lease
+    is_local: bool
+    """Whether the cache has all that it reads of tables."""
     started: float = field(default_factory=time.perf_counter)
     rows: int = 0
 
@@ -62,6 +65,7 @@ class RunningTask:
             bytes_produced=bytes_produced,
             files=1 << 30,
             lease=self.lease,
+            is_local=self.is_local,
             plan_seconds=0,
             execute_seconds=time.perf_counter() - self.started,
         )
@@ -118,17 +122,45 @@ class RunningTask:
 
 
 def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:
-    """Start a task whose inputs are on this node. Blocks; for threads. Raises StatementFailedError."""
+    """Start a task whose inputs are on this node; close its lease when it has ended.
+
+    Blocks; for threads. Raises StatementFailedError.
+    """
     with engine_errors(task.object_store):
         for uri in task.uris:
             if task.object_store is not None:
                 engine.stores.url(task.object_store, Location.of(uri))
         root = parse(base64.b64decode(task.plan))
         _fill(root, inputs)
-        plan = ExecutionPlan.from_bytes(engine.context, root.SerializeToString())
-        numbers = range(task.outputs) if task.exchange is ExchangeKind.SHUFFLE else task.partitions
-        streams = {number: engine.context.execute(plan, number) for number in numbers}
-        return RunningTask(task, plan, streams, task.object_store, engine.cache.lease(None, ()))
+        lease, is_local = _localised(engine, task, root)
+        try:
+            plan = ExecutionPlan.from_bytes(engine.context, root.SerializeToString())
+            numbers = range(task.outputs) if task.exchange is ExchangeKind.SHUFFLE else task.partitions
+            streams = {number: engine.context.execute(plan, number) for number in numbers}
+            return RunningTask(task, plan, streams, task.object_store, lease, is_local)
+        except BaseException:
+            lease.close()
+            raise
+
+
+def _localised(engine: Engine, task: Task, root: Node) -> tuple[Lease, bool]:
+    """Let the scans of Parquet files read what the cache holds; return the lease, and whether that is all they read.
+
+    Raises StatementFailedError.
+    """
+    scans = [node for node in walk(root) if kind_of(node) == "parquet_scan"]
+    if task.object_store is None or not scans:
+        return engine.cache.lease(None, ()), False
+    leaves = [scan.SerializeToString() for scan in scans]
+    lease, local = localise(engine.cache, task.object_store, leaves, engine.stores.uri, fills=task.keep_in_cache)
+    for scan, leaf in zip(scans, local, strict=True):
+        scan.ParseFromString(leaf)
+    is_local = all(scan.parquet_scan.files.store == LOCAL_STORE or not _has_files(scan) for scan in scans)
+    return lease, is_local
+
+
+def _has_files(scan: Node) -> bool:
+    return any(group.files for group in scan.parquet_scan.files.groups)
 
 
 def _fill(root: Node, inputs: Inputs) -> None:

@@ -105,7 +105,9 @@ class Task(Message):
     object_store: ObjectStoreAccess | None = None
     uris: tuple[str, ...] = Field(default=(), description="One file of each root in the object store that it reads.")
     schema_ipc_base64: str = ""
-    keep_in_cache: bool = Field(default=True, description="False for a stolen task: its files belong elsewhere.")
+    keep_in_cache: bool = Field(
+        default=True, description="False away from home: only what the cache has is read from it."
+    )
 
 
 class PieceMade(Message):

@@ -3,15 +3,18 @@
 import random
 
 import pytest
-from firn_runtime.schedule.machine import MOST_STARTS, Schedule
+from firn_runtime.schedule.machine import JOINING_SECONDS, MOST_STARTS, Schedule
 from firn_runtime.schedule.words import (
     DropPieces,
+    Event,
     Finished,
     GiveUp,
     InputLost,
     Instruction,
     Made,
+    NodeJoining,
     NodeLost,
+    NodeUnwanted,
     NodeUsable,
     StageSpec,
     StartTask,
@@ -91,6 +94,26 @@ def test_a_task_waits_for_its_home_unless_another_ends_it_sooner() -> None:
     assert starts(schedule.handle(NodeUsable("x", 1), 0.0)) == [("0.1", "x", Why.STOLEN)]
     schedule, _ = begun("w", homes=("w", "w"))
     assert starts(schedule.handle(NodeUsable("x", 1), 0.9)) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "now", "started"),
+    [
+        pytest.param(Ticked(), JOINING_SECONDS - 0.01, [], id="it is waited for"),
+        pytest.param(Ticked(), JOINING_SECONDS, [("0.1", "h", Why.FREE)], id="not for ever"),
+        pytest.param(NodeUsable("w", 1), 0.1, [("0.1", "w", Why.HOME)], id="it comes"),
+        pytest.param(NodeLost("w"), 0.1, [("0.1", "h", Why.FREE)], id="it is lost before it came"),
+        pytest.param(NodeUnwanted("w"), 0.1, [("0.1", "h", Why.FREE)], id="it is not wanted any more"),
+        pytest.param(NodeJoining("w"), JOINING_SECONDS, [("0.1", "h", Why.FREE)], id="it is named again"),
+        pytest.param(NodeJoining("x"), 0.1, [], id="another joins"),
+    ],
+)
+def test_a_task_waits_for_its_home_that_is_joining(event: Event, now: float, started: list[object]) -> None:
+    schedule = Schedule(plan(("h", "w")))
+    assert schedule.handle(NodeJoining("h"), 0) == []
+    assert schedule.handle(NodeJoining("w"), 0) == []
+    assert starts(schedule.handle(NodeUsable("h", 2, is_head=True), 0)) == [("0.0", "h", Why.HOME)]
+    assert starts(schedule.handle(event, now)) == started
 
 
 def test_a_straggler_gets_a_second_run_and_the_first_to_end_counts() -> None:

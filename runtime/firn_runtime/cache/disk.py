@@ -240,6 +240,10 @@ class Disk:
                 self._drop([(key, FRAME)])
             return True
 
+    def has_any(self, endpoint: str, uri: str) -> bool:
+        """Tell whether some version of an object is here."""
+        return (endpoint, uri) in self._versions
+
     def supersede(self, endpoint: str, uri: str, key: str) -> None:
         """Drop the version of an object that is here under another key, unless somebody holds it."""
         before = self._versions.get((endpoint, uri))

@@ -72,13 +72,14 @@ class FileCache:
         """Bytes on local disk: an upper bound, and at most what the cache may take."""
         return self._disk.used_bytes
 
-    def lease(self, access: ObjectStoreAccess | None, files: Iterable[DataFile]) -> Lease:
+    def lease(self, access: ObjectStoreAccess | None, files: Iterable[DataFile], *, fills: bool = True) -> Lease:
         """Look up each file's version and hold what the cache can; its frames are there then. No access, no files.
 
+        A lease that does not fill holds what is there already, and nothing comes to the cache by it.
         Raises StatementFailedError for a file that is missing, not of its size, or not to be reached.
         """
         self.give_way()
-        lease = Lease(self._disk, self._pool)
+        lease = Lease(self._disk, self._pool, fills=fills)
         if access is None:
             return lease
         unique = list({file.uri: file for file in files}.values())
@@ -130,6 +131,8 @@ class FileCache:
     def _held(self, lease: Lease, access: ObjectStoreAccess, file: DataFile) -> Held | None:
         """Return a file as the lease holds it, or None when the engine has to read it from the object store."""
         stored = StoredObject(access, file.uri)
+        if not lease.fills and not self._disk.has_any(access.endpoint, file.uri):
+            return None
         for _ in range(_TRIES):
             version = stored.version()
             if version is None:
@@ -181,6 +184,8 @@ class FileCache:
             self._disk.release([(key, FRAME)])
             if not self._disk.forget(key):
                 return None
+        if not lease.fills:
+            return None
         fetched = _frame(stored, version)
         if fetched is None:
             return None

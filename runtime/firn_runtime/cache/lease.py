@@ -44,7 +44,9 @@ class Held:
 class Lease:
     """The files of one statement, held until it is closed."""
 
-    def __init__(self, disk: Disk, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, disk: Disk, pool: ThreadPoolExecutor, *, fills: bool = True) -> None:
+        self.fills = fills
+        """Whether what is not there is brought."""
         self.paths: dict[str, Path] = {}
         """Local file by address; a file without one is read from the object store."""
         self.held: dict[str, Held] = {}
@@ -125,7 +127,7 @@ class Lease:
         for key, numbers in missing.items():
             held = self.held[key]
             units = {number: held.ranges(number) for number in sorted(numbers)}
-            skipped = key in limited and not self._disk.holds_all(key, units)
+            skipped = (key in limited or not self.fills) and not self._disk.holds_all(key, units)
             claim = None if skipped else self._disk.claim(key, units, is_written=is_written)
             if claim is None:
                 self._let_go(key)

@@ -15,15 +15,19 @@ from firn_runtime.cache.sparse_file import MODIFIED_NS
 UriOf = Callable[[str, str], str | None]
 """Returns a file's address (s3://bucket/key) by its store and path in a plan, as `Stores.uri` does."""
 
+LOCAL_STORE = "file:///"
+"""The store of local files in a plan."""
+
 
 def localise(
-    cache: FileCache, access: ObjectStoreAccess, leaves: Sequence[bytes], uri_of: UriOf
+    cache: FileCache, access: ObjectStoreAccess, leaves: Sequence[bytes], uri_of: UriOf, *, fills: bool = True
 ) -> tuple[Lease, list[bytes]]:
     """Bring what serialised scans of Parquet files read; return the lease and the scans over local files.
 
     Each scan's files must be those, with ranges, that this node is to read. A scan with a file that the cache cannot
-    take is returned as it was. Close the lease when the task has ended, and count its `usage` into the statistics. A
-    stolen task, which is not to be cached, is simply not given to this function. Blocks. Raises StatementFailedError.
+    take is returned as it was. Close the lease when the task has ended, and count its `usage` into the statistics.
+    What a task away from its files' home reads is not to stay: then `fills` is False, and only what the cache already
+    has is read from it. Blocks. Raises StatementFailedError.
     """
     scans = [LEAF.FromString(leaf) for leaf in leaves]
     uris: dict[str, str] = {}
@@ -34,7 +38,7 @@ def localise(
             if uri is not None and url not in uris:
                 uris[url] = uri
                 files.append(DataFile(uri=uri, size_bytes=file.size, rows=0))
-    lease = cache.lease(access, files)
+    lease = cache.lease(access, files, fills=fills)
     try:
         needs = [need for leaf in leaves for need in needs_of(leaf) if uris.get(need.url) in lease.paths]
         lease.bring(replace(need, url=lease.paths[uris[need.url]].as_uri()) for need in needs)
@@ -57,7 +61,7 @@ def _over(local: dict[str, str], scan: Any, leaf: bytes) -> bytes:
         file.path = local[url]
         file.modified_ns = MODIFIED_NS
     if found:
-        scan.scan.configuration.store = "file:///"
+        scan.scan.configuration.store = LOCAL_STORE
     return bytes(scan.SerializeToString())
 
 

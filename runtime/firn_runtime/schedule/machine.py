@@ -15,6 +15,7 @@ from firn_runtime.schedule.words import (
     InputLost,
     Instruction,
     Node,
+    NodeJoining,
     NodeLost,
     NodeUnwanted,
     NodeUsable,
@@ -29,6 +30,8 @@ from firn_runtime.schedule.words import (
 
 MOST_STARTS = 6
 """So often a task starts, all causes together."""
+JOINING_SECONDS = 1.0
+"""So long a task waits for its home that is about to be usable: what is read there stays in its cache."""
 
 
 class Schedule:
@@ -44,11 +47,15 @@ class Schedule:
             return []
         instructions: list[Instruction] = []
         match event:
+            case NodeJoining(node):
+                self.state.joining.setdefault(node, now + JOINING_SECONDS)
             case NodeUsable(node, slots, is_burst, is_head):
+                self.state.joining.pop(node, None)
                 known = self.state.nodes.get(node)
                 runs = known.runs if known is not None else set()
                 self.state.nodes[node] = NodeState(slots, is_burst, is_head, runs=runs)
             case NodeUnwanted(node):
+                self.state.joining.pop(node, None)
                 if node in self.state.nodes:
                     self.state.nodes[node].wanted = False
             case NodeLost(node):
@@ -65,6 +72,7 @@ class Schedule:
 
     def _lose(self, node: Node) -> None:
         """Forget a node, its runs and its output."""
+        self.state.joining.pop(node, None)
         if node not in self.state.nodes:
             return
         for run in sorted(self.state.nodes[node].runs):

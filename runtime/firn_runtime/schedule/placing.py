@@ -1,5 +1,7 @@
 """Which ready task starts on which free node: at home, where one is free, or stolen when it ends sooner there.
 
+A home that is about to be usable is waited for, within a bound: what joins first would do the others' tasks otherwise.
+
 Source: NSDI'20 paper, section 6.1, consistent hashing with work stealing: an idle node takes a task when it expects to
 end it sooner than the task's home would; it reads from the object store and does not cache.
 """
@@ -24,6 +26,8 @@ def placements(state: State, now: float) -> Iterator[tuple[TaskId, Node, Why]]:
     waiting: list[TaskId] = []
     for task in ready:
         home = homes[task]
+        if home is not None and now < state.joining.get(home, now):
+            continue
         if home not in state.nodes or not state.nodes[home].wanted or not state.may_run(task, home):
             if (node := _freest(state, task)) is not None:
                 yield task, node, Why.FREE

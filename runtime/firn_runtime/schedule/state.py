@@ -58,6 +58,8 @@ class State:
     tasks: dict[TaskId, TaskState]
     runs: dict[int, RunState] = field(default_factory=dict)
     nodes: dict[Node, NodeState] = field(default_factory=dict)
+    joining: dict[Node, float] = field(default_factory=dict)
+    """Node that is about to be usable → until when tasks wait for it."""
     seconds: dict[int, list[float]] = field(default_factory=dict)
     """Stage → how long its finished tasks took."""
     dropped: set[int] = field(default_factory=set)

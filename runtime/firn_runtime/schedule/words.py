@@ -54,6 +54,13 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeJoining:
+    """A node is about to be usable, or lost."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class NodeUsable:
     """A node may get tasks from now on."""
 
@@ -98,7 +105,7 @@ class Ticked:
     """Time has passed."""
 
 
-Event = NodeUsable | NodeUnwanted | NodeLost | TaskDone | InputLost | Ticked
+Event = NodeJoining | NodeUsable | NodeUnwanted | NodeLost | TaskDone | InputLost | Ticked
 
 
 # Instructions
