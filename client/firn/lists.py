@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from firn_model.api import StatementReply, TableReply, WarehouseReply
+from firn_model.messages import Statistics
 
 from firn import output
+from firn.progress import progress_text, state_text
 
 SQL_WIDTH = 100
 
@@ -66,7 +68,7 @@ def statements(replies: Sequence[StatementReply]) -> Listing:
         names=("ID", "STATE", "WAREHOUSE", "SUBMITTED", "TIME", "READ", "SQL"),
         numeric=(False, False, False, False, True, True, False),
         rows=[
-            [s.id, s.state.value, s.warehouse or "", _at(s.submitted_at), _time(s), _read(s), _sql(s)] for s in replies
+            [s.id, state_text(s), s.warehouse or "", _at(s.submitted_at), _time(s), _read(s), _sql(s)] for s in replies
         ],
         records=[s.model_dump(mode="json", exclude={"result"}) for s in replies],
         empty="no statements yet; run one: firn sql -q 'SELECT 1' -w DEMO",
@@ -114,6 +116,7 @@ def statement_facts(s: StatementReply) -> list[tuple[str, str]]:
     facts = [
         ("id", s.id),
         ("state", s.state.value),
+        ("progress", progress_text(s.progress) if s.progress is not None else ""),
         ("waiting for", "" if s.state.is_final else s.waiting_for or ""),
         ("error", f"{s.error.value}: {s.detail.message if s.detail else ''}" if s.error else ""),
         ("user", s.user),
@@ -130,6 +133,7 @@ def statement_facts(s: StatementReply) -> list[tuple[str, str]]:
             ("rows", f"{statistics.rows_produced:,}"),
             ("read", f"{output.bytes_text(statistics.bytes_scanned)} in {statistics.files_scanned} files"),
             ("cpu", output.seconds_text(statistics.cpu_seconds)),
+            ("burst", _burst(statistics)),
         ]
     return [(name, text) for name, text in facts if text]
 
@@ -168,7 +172,16 @@ def _time(s: StatementReply) -> str:
 
 
 def _read(s: StatementReply) -> str:
-    return output.bytes_text(s.statistics.bytes_scanned) if s.statistics is not None else ""
+    read = s.statistics or s.progress
+    return output.bytes_text(read.bytes_scanned) if read is not None else ""
+
+
+def _burst(statistics: Statistics) -> str:
+    """Return what burst nodes did for a statement; nothing where they did nothing."""
+    if not statistics.burst_tasks:
+        return ""
+    nodes = output.count_text(statistics.burst_nodes, "burst node")
+    return f"{output.count_text(statistics.burst_tasks, 'task')} on {nodes}"
 
 
 def _sql(s: StatementReply) -> str:

@@ -10,6 +10,7 @@ from firn_model.api import StatementReply
 from firn_model.statements import StatementState
 
 from firn.output import seconds_text
+from firn.progress import progress_text
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -88,7 +89,9 @@ def state_words(reply: StatementReply) -> str:
     """Return a statement's state with its reason."""
     if reply.state is StatementState.QUEUED:
         return f"queued: {reply.waiting_for}" if reply.waiting_for else "queued"
-    return f"{reply.state.value} on {reply.warehouse}" if reply.warehouse else reply.state.value
+    words = f"{reply.state.value} on {reply.warehouse}" if reply.warehouse else reply.state.value
+    told = progress_text(reply.progress) if reply.progress is not None else ""
+    return f"{words}, {told}" if told else words
 
 
 def _dim(text: str) -> str:

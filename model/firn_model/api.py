@@ -101,6 +101,18 @@ class StepTime(Message):
     at: datetime
 
 
+class StatementProgress(Message):
+    """How far a running statement is, as its head said last."""
+
+    percent: float | None = Field(default=None, ge=0, le=100, description="Done, of all its work; None: not known yet.")
+    rows_scanned: int = 0
+    bytes_scanned: int = 0
+    stage: int | None = Field(default=None, description="The first that is not done, from 1.")
+    stages: int = 0
+    burst_nodes: int = Field(default=0, description="Burst nodes that work for it.")
+    at: datetime = Field(description="When the head said so.")
+
+
 class StatementReply(Message):
     """A statement as its owner sees it."""
 
@@ -118,6 +130,7 @@ class StatementReply(Message):
     error: StatementError | None = None
     detail: ErrorDetail | None = None
     statistics: Statistics | None = None
+    progress: StatementProgress | None = Field(default=None, description="While it runs, once its head has told.")
     result: ResultPage | None = Field(default=None, description="The first rows, once it has succeeded.")
     steps: tuple[StepTime, ...] = ()
 

@@ -212,6 +212,11 @@ class Progress(Message):
 
     fraction: float | None = Field(default=None, ge=0, le=1, description="Done, of all its work; None: not known yet.")
     burst: BurstWish | None = Field(default=None, description="Wanted now; repeated while it is wanted.")
+    burst_nodes: int = Field(default=0, ge=0, description="Burst nodes that may run its tasks now.")
+    rows_scanned: int = Field(default=0, ge=0, description="By the tasks that are done.")
+    bytes_scanned: int = Field(default=0, ge=0, description="By the tasks that are done.")
+    stage: int | None = Field(default=None, ge=1, description="The first that is not done, from 1; None: not known.")
+    stages: int = Field(default=0, ge=0, description="All that it has.")
 
 
 class Cancel(Signed):
@@ -266,6 +271,7 @@ class Statistics(Message):
     tasks_stolen: int = Field(default=0, ge=0)
     tasks_retried: int = Field(default=0, ge=0)
     burst_tasks: int = Field(default=0, ge=0, description="Tasks that ran on burst nodes.")
+    burst_nodes: int = Field(default=0, ge=0, description="Burst nodes that ran them.")
     memory_peak_bytes: int = Field(default=0, ge=0, description="Most that it held, on all nodes; 0: not measured.")
     cpu_seconds: float = Field(default=0, ge=0)
     plan_seconds: float = Field(default=0, ge=0)

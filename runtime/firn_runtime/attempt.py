@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firn_model.frames import Frame, FrameType, encode
-from firn_model.messages import Dispatch, Failure, Finish, Progress
+from firn_model.messages import Dispatch, Failure, Finish
 from firn_model.names import ROLE_BURST, ROLE_HEAD
 from firn_model.profile import ExchangeKind
 from firn_model.statements import StatementError
@@ -24,6 +24,7 @@ from firn_runtime.executor import Executor, StageRun
 from firn_runtime.members import MemberNode, Members
 from firn_runtime.outcomes import Ended, Send, failed, lost, stopped_statistics
 from firn_runtime.profiling import Ledger, Ran
+from firn_runtime.progress import progress_of
 from firn_runtime.schedule.machine import Schedule
 from firn_runtime.schedule.words import (
     DropPieces,
@@ -340,7 +341,8 @@ class Attempt:
             state = self._schedule.state
             self._fraction = max(self._fraction, state.fraction())
             wish = burst_wish(state, self._dispatch.burst, time.monotonic())
-            frame = encode(FrameType.PROGRESS, Progress(fraction=self._fraction, burst=wish).model_dump_json().encode())
+            said = progress_of(state, self._ledger, self._fraction, wish)
+            frame = encode(FrameType.PROGRESS, said.model_dump_json().encode())
             if not self._sending.locked():
                 async with self._sending:
                     await self._send(frame)

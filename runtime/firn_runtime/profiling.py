@@ -59,12 +59,14 @@ class Ledger:
     tasks: int = 0
     stolen: int = 0
     burst: int = 0
+    burst_nodes: set[str] = field(default_factory=set)
 
     def add_counts(self, counts: Counts) -> None:
         """Take over what a schedule has counted."""
         self.tasks += counts.tasks
         self.stolen += counts.stolen
         self.burst += counts.burst
+        self.burst_nodes |= counts.burst_nodes
         self.lost_nodes += counts.lost_nodes
 
 
@@ -82,6 +84,7 @@ def statistics_of(ledger: Ledger, stages: int, files: int, execute_seconds: floa
         tasks_stolen=ledger.stolen,
         tasks_retried=sum(ledger.retried.values()),
         burst_tasks=ledger.burst,
+        burst_nodes=len(ledger.burst_nodes),
         plan_seconds=ledger.plan_seconds,
         execute_seconds=execute_seconds,
     )

@@ -92,7 +92,9 @@ class Runner:
             if frame.type is FrameType.ARROW:
                 ticket.step("first_batch", datetime.now(UTC))
                 await gatherer.feed(frame.payload)
-            elif frame.type is not FrameType.PROGRESS:
+            elif frame.type is FrameType.PROGRESS:
+                ticket.hear(frame.payload, datetime.now(UTC))
+            else:
                 return await self._last(frame, gatherer)
         return Lost("the head's answer ended before its last frame")
 

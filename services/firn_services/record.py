@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from firn_model.api import ErrorDetail, ResultPage, StatementReply, StepTime
+from firn_model.api import ErrorDetail, ResultPage, StatementProgress, StatementReply, StepTime
 from firn_model.messages import Statistics
 from firn_model.statements import TRANSITIONS, StatementError, StatementState
 
@@ -73,7 +73,12 @@ class StatementRecord:
             raise TransitionError(f"statement {self.id} cannot go from {self.state} to {state}; its story: {story}")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]
 
-    def reply(self, rows: ResultPage | None = None, waiting_for: str | None = None) -> StatementReply:
+    def reply(
+        self,
+        rows: ResultPage | None = None,
+        waiting_for: str | None = None,
+        progress: StatementProgress | None = None,
+    ) -> StatementReply:
         """Return what its owner sees. Built without validation: it is all ours."""
         return StatementReply.model_construct(
             id=self.id,
@@ -90,6 +95,7 @@ class StatementRecord:
             error=_statement_error(self.detail),
             detail=self.detail,
             statistics=self.statistics,
+            progress=progress,
             result=rows,
             steps=self.steps,
         )

@@ -264,6 +264,8 @@ class Statements:
     def _reply(self, record: StatementRecord, rows: ResultPage | None) -> StatementReply:
         if record.state is StatementState.QUEUED and record.warehouse_resource is not None:
             return record.reply(waiting_for=self._account.queue(record.warehouse_resource).waiting_for(record.id))
+        if record.state is StatementState.RUNNING and (ticket := self._tickets.get(record.id)) is not None:
+            return record.reply(progress=ticket.progress.reply() if ticket.progress else None)
         return record.reply(rows)
 
     async def record(self, statement_id: str) -> StatementRecord:

@@ -2,17 +2,43 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
-from firn_model.api import ErrorDetail
+import structlog
+from firn_model.api import ErrorDetail, StatementProgress
+from firn_model.messages import Progress
+from pydantic import ValidationError
 
 from firn_services.decide.needs import Estimate
 from firn_services.errors import StatementFailedError
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.sql.query import Query
 
+log = structlog.get_logger()
 READS = 64
 """Files by which a statement's affinity to a cluster's caches is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a head said of a statement's progress, and when."""
+
+    said: Progress
+    at: datetime
+
+    def reply(self) -> StatementProgress:
+        """Return what the statement's owner sees of it. Built without validation: it was validated as it came."""
+        said = self.said
+        return StatementProgress.model_construct(
+            percent=None if said.fraction is None else round(said.fraction * 100, 1),
+            rows_scanned=said.rows_scanned,
+            bytes_scanned=said.bytes_scanned,
+            stage=said.stage,
+            stages=said.stages,
+            burst_nodes=said.burst_nodes,
+            at=self.at,
+        )
 
 
 class Ticket:
@@ -32,11 +58,26 @@ class Ticket:
         self.done = asyncio.Event()
         self.stop_with: ErrorDetail | None = None
         """Set when somebody wants it stopped: how it then ends."""
+        self.progress: Heard | None = None
+        """What the head of its present attempt said last; in memory only."""
+        self.on_progress: Callable[[], None] | None = None
+        """Called when `progress` has changed."""
 
     def step(self, name: str, at: datetime) -> None:
         """Note a step of its life, the first time it happens."""
         if all(step.step != name for step in self.record.steps):
             self.record = self.record.step(name, at)
+
+    def hear(self, payload: bytes, now: datetime) -> None:
+        """Take what its head says of its progress. What cannot be read tells nothing, and harms nothing."""
+        try:
+            said = Progress.model_validate_json(payload)
+        except ValidationError as error:
+            log.info("progress not understood", statement=self.record.id, error=str(error))
+            return
+        self.progress = Heard(said, now)
+        if self.on_progress is not None:
+            self.on_progress()
 
     def end(self) -> None:
         """Tell everybody that its final state is durable."""

@@ -183,6 +183,7 @@ class WarehouseQueue:
 
     def _start(self, action: Start, now: datetime) -> None:
         ticket = self._waiting.pop(action.id)
+        ticket.progress = None
         cluster = self._heads[action.cluster]
         ticket.record = ticket.record.running(cluster.name, now)
         ticket.step("dispatched", now)

@@ -131,6 +131,8 @@ class Writes:
                 rows += frame.payload
                 if len(rows) > MOST_FOUND_BYTES:
                     raise StatementFailedError(StatementError.UNSUPPORTED, "the statement changes too many files")
+            elif frame.type is FrameType.PROGRESS:
+                ticket.hear(frame.payload, datetime.now(UTC))
             elif frame.type is FrameType.FINISH:
                 ticket.step("first_batch", datetime.now(UTC))
                 finish = Finish.model_validate_json(frame.payload)

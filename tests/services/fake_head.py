@@ -13,6 +13,7 @@ from firn_model.messages import (
     Dispatch,
     Finish,
     HeldStatement,
+    Progress,
     Refusal,
     RefusalReason,
     Report,
@@ -51,6 +52,18 @@ def rows(table: pa.Table, chunk_bytes: int = 1 << 16) -> Answer:
 async def never(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
     """Hold the statement until somebody stops it."""
     await asyncio.Event().wait()
+
+
+def tells(*progress: Progress | bytes, then: Answer | None = None) -> Answer:
+    """Say how far it is, time after time, then go on as `then`; without one hold the statement."""
+
+    async def reply(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
+        for said in progress:
+            payload = said if isinstance(said, bytes) else said.model_dump_json().encode()
+            await answer.write(frames.encode(frames.FrameType.PROGRESS, payload))
+        await (then or never)(head, dispatch, answer)
+
+    return reply
 
 
 async def breaks(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:

@@ -105,6 +105,7 @@ class Schedule:
         self.state.seconds.setdefault(ended.task.stage, []).append(now - ended.started)
         if self.state.nodes[ended.node].is_burst:
             self.state.counts.burst += 1
+            self.state.counts.burst_nodes.add(ended.node)
         stops: list[Instruction] = []
         for other in sorted(task.runs):
             stops.append(StopTask(other, self.state.runs[other].node))

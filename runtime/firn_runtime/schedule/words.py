@@ -171,4 +171,5 @@ class Counts:
     doubled: int = 0
     retried: int = 0
     burst: int = 0
+    burst_nodes: set[Node] = field(default_factory=set)
     lost_nodes: list[Node] = field(default_factory=list)
