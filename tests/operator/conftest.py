@@ -1,6 +1,7 @@
 """A real API server with Firn's resources, and an account in it with fake nodes and the real operator."""
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import os
@@ -88,6 +89,8 @@ class Account:
     nodes: FakeNodes
     key: Ed25519PrivateKey
     operators: list["RunningOperator"] = field(default_factory=list)
+    storing: asyncio.Event = field(default_factory=asyncio.Event)
+    stored: dict[str, Raw] = field(default_factory=dict)
 
     async def add_pool(self, name: str = "default", **spec: Any) -> None:
         refill = {"delaySeconds": 0.2, "maxBooting": 2}
@@ -131,7 +134,22 @@ class Account:
             return None
 
     async def clusters(self) -> list[Raw]:
-        return list((await self.api.list_all(CLUSTERS))["items"])
+        """Return the clusters that the operator has not let go."""
+        items = (await self.api.list_all(CLUSTERS))["items"]
+        return [c for c in items if not _is_released(c)]
+
+    async def store_metering(self) -> None:
+        """Store the intervals of released clusters and let these go, again and again, as the services do."""
+        while True:
+            await self.storing.wait()
+            with contextlib.suppress(ConflictError, NotFoundError, UnavailableError):
+                for cluster in filter(_is_released, (await self.api.list_all(CLUSTERS))["items"]):
+                    meta, metering = cluster["metadata"], cluster["status"].get("metering", [])
+                    assert all("endedAt" in i for i in metering), cluster
+                    self.stored |= {i["id"]: i for i in metering}
+                    patch = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": None}
+                    await self.api.patch(CLUSTERS, meta["name"], {"metadata": patch})
+            await asyncio.sleep(0.02)
 
     async def pods(self) -> list[Raw]:
         return list((await self.api.list_all(PODS, NODE_SELECTOR))["items"])
@@ -220,6 +238,10 @@ class RunningOperator:
             self.task = None
 
 
+def _is_released(cluster: Raw) -> bool:
+    return cluster["metadata"].get("finalizers") == [names.FINALIZER_METERING]
+
+
 def _object(kind: str, name: str, spec: Raw) -> Raw:
     return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
@@ -235,10 +257,15 @@ async def account(control_plane: ControlPlane) -> AsyncIterator[Account]:
     kubelet = asyncio.create_task(nodes.run())
     account = Account(api, nodes, Ed25519PrivateKey.generate())
     await account.renew_services()
+    account.storing.set()
+    services = asyncio.create_task(account.store_metering())
     yield account
     for operator in account.operators:
         await operator.stop()
+    if services.done():
+        services.result()
     kubelet.cancel()
-    await asyncio.gather(kubelet, return_exceptions=True)
+    services.cancel()
+    await asyncio.gather(kubelet, services, return_exceptions=True)
     await nodes.stop()
     await api.close()

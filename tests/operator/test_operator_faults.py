@@ -289,7 +289,7 @@ async def test_uninstall_leaves_nothing_stuck(account: Account) -> None:
     stopping = asyncio.create_task(operator.stop())
     await uninstall(settings, api)
     await stopping
-    assert await account.clusters() == []
+    assert (await account.api.list_all(CLUSTERS))["items"] == []
     assert await account.pods() == []
     assert await account.get(WAREHOUSES, "w")
     await api.close()

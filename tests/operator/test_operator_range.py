@@ -1,6 +1,6 @@
 """The operator against a real API server: several clusters of one warehouse, and what they cost."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -105,6 +105,34 @@ async def test_another_pool_is_taken_without_a_gap(account: Account) -> None:
     second = await account.api.get(CLUSTERS, "w-2")
     assert second["spec"]["pool"] == "other"
     assert (await account.api.get(WAREHOUSES, "w"))["status"]["resumedAt"] < second["status"]["startedAt"]
+
+
+async def test_what_the_services_have_not_stored_stays_and_holds_nothing_up(account: Account) -> None:
+    account.storing.clear()
+    await started(account)
+    await has_clusters(account, "w-1")
+    await account.annotate("w", names.ANNOTATION_SUSPEND_REQUESTED_AT)
+    await account.phase("w", "Suspended")
+    waiting = await account.api.get(CLUSTERS, "w-1")
+    assert waiting["metadata"]["finalizers"] == [names.FINALIZER_METERING]
+    assert waiting["status"]["metering"][0]["endedAt"] == waiting["status"]["drainedAt"]
+    await report(account, 1)
+    await has_clusters(account, "w-2")
+    account.storing.set()
+    await account.gone(CLUSTERS, "w-1")
+    assert account.stored == {i["id"]: i for i in waiting["status"]["metering"]}
+
+
+async def test_services_that_are_gone_for_long_are_not_waited_for(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firn_operator.decide.metering.SERVICES_PATIENCE", timedelta(seconds=1))
+    account.storing.clear()
+    await started(account)
+    await has_clusters(account, "w-1")
+    await account.renew_services(seconds=1)
+    await account.annotate("w", names.ANNOTATION_SUSPEND_REQUESTED_AT)
+    await account.gone(CLUSTERS, "w-1")
 
 
 async def test_credits_are_exact_over_suspends_and_killed_operators(account: Account) -> None:

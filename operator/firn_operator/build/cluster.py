@@ -32,7 +32,7 @@ def cluster_manifest(
             "labels": {names.LABEL_PART_OF: names.PART_OF},
             "annotations": notes,
             "ownerReferences": [owner("VirtualWarehouse", warehouse.name, warehouse.uid)],
-            "finalizers": [names.FINALIZER_CLUSTER],
+            "finalizers": [names.FINALIZER_CLUSTER, names.FINALIZER_METERING],
         },
         "spec": {
             "warehouse": warehouse.name,
