@@ -243,3 +243,10 @@ def test_never_more_than_wanted_and_never_on_the_unknown(
         pytest.fail("acted on a load that nobody vouches for")
     if decision.reason is Reason.IDLE:
         assert queued == running == 0
+
+
+def test_a_start_takes_no_name_that_a_cluster_still_has() -> None:
+    """One that only waits for the services, or is of an earlier warehouse of this name, does not hold a resume up."""
+    released = cluster(2, drain=True, deleting=True, has_finalizer=False, awaits_services=True)
+    observed = Observed(warehouse(report=load(queued=1)), (released,), ALIVE, taken=frozenset({1}))
+    assert decide(observed, NOW).actions == (StartCluster(3, Reason.STATEMENT_QUEUED),)

@@ -282,7 +282,12 @@ async def test_a_claim_of_a_node_that_another_took_takes_another(account: Accoun
 
 
 async def test_uninstall_leaves_nothing_stuck(account: Account) -> None:
+    account.storing.clear()
     await resumed(account)
+    await account.annotate("w", names.ANNOTATION_SUSPEND_REQUESTED_AT)
+    await account.phase("w", "Suspended")
+    await account.report("w", queued=1)
+    await account.cluster_phase("w-2", "Running")
     operator = account.operators[0]
     settings = operator.settings_of()
     api = await KubeApi.connect(settings.namespace)

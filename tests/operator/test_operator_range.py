@@ -123,6 +123,24 @@ async def test_what_the_services_have_not_stored_stays_and_holds_nothing_up(acco
     assert account.stored == {i["id"]: i for i in waiting["status"]["metering"]}
 
 
+async def test_a_new_warehouse_of_a_name_starts_beside_what_is_not_stored_of_the_former(account: Account) -> None:
+    account.storing.clear()
+    await started(account)
+    await has_clusters(account, "w-1")
+    former = await account.api.get(WAREHOUSES, "w")
+    await account.api.delete(WAREHOUSES, "w", former["metadata"]["uid"])
+    await eventually(lambda: _is_stored_by_nobody(account, "w-1"))
+    await account.add_warehouse("w")
+    await account.phase("w", "Suspended")
+    await account.annotate("w", names.ANNOTATION_RESUME_REQUESTED_AT)
+    await has_clusters(account, "w-2")
+
+
+async def _is_stored_by_nobody(account: Account, name: str) -> bool:
+    meta = (await account.api.get(CLUSTERS, name))["metadata"]
+    return bool(meta["finalizers"] == [names.FINALIZER_METERING])
+
+
 async def test_services_that_are_gone_for_long_are_not_waited_for(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

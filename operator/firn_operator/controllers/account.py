@@ -72,6 +72,8 @@ class Wiring:
         if self._state.warehouses.get(warehouse.name) is not warehouse:
             for cluster in self._state.clusters_of(warehouse.uid):
                 self._clusters.wake(cluster.name)
+            for node in self._state.parked_of(warehouse.uid):
+                self._pools.wake(node.pool)
 
     def _pool_changed(self, pool: Pool) -> None:
         self.wake_waiting(pool.name)

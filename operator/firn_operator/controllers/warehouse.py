@@ -54,7 +54,8 @@ class WarehouseController:
         state = self._account.state
         monitor = state.monitors.get(warehouse.spec.resource_monitor or "")
         limit = limit_of(monitor) if monitor else None
-        return Observed(warehouse, state.clusters_of(warehouse.uid), state.services, limit)
+        taken = state.indices_before(warehouse)
+        return Observed(warehouse, state.clusters_of(warehouse.uid), state.services, limit, taken)
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""

@@ -33,6 +33,8 @@ class Observed:
     services: ServicesLease | None
     limit: Limit | None = None
     """What its resource monitor does to it."""
+    taken: frozenset[int] = frozenset()
+    """Indices whose names the clusters of an earlier warehouse of this name have still."""
 
     @property
     def active(self) -> tuple[Cluster, ...]:
@@ -145,8 +147,8 @@ def _is_after_suspend_request(warehouse: Warehouse, load: WarehouseLoad) -> bool
 
 
 def _free_indices(observed: Observed, count: int) -> list[int]:
-    """Return the lowest indices that no cluster has; one that drains keeps its own."""
-    used = {c.spec.index for c in observed.clusters}
+    """Return the lowest indices that no cluster has; one that drains, or waits for the services, keeps its own."""
+    used = observed.taken | {c.spec.index for c in observed.clusters}
     return [i for i in range(1, len(used) + count + 1) if i not in used][:count]
 
 

@@ -109,6 +109,7 @@ class State:
         self._nodes_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._parked_by_warehouse: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._clusters_by_warehouse: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
+        self._clusters_by_name: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._clusters_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._headless_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
 
@@ -127,6 +128,11 @@ class State:
     def clusters_of(self, warehouse_uid: str) -> tuple[Cluster, ...]:
         """Return the clusters of a warehouse, leaving ones included."""
         return tuple(self._clusters_by_warehouse.get(warehouse_uid, {}).values())
+
+    def indices_before(self, warehouse: Warehouse) -> frozenset[int]:
+        """Return the indices that the clusters of an earlier warehouse of this name still have."""
+        namesakes = self._clusters_by_name.get(warehouse.name, {}).values()
+        return frozenset(c.spec.index for c in namesakes if c.warehouse_uid != warehouse.uid)
 
     def clusters_of_pool(self, pool: str) -> tuple[Cluster, ...]:
         """Return the clusters whose nodes come from a pool."""
@@ -171,8 +177,10 @@ class State:
             _drop(self._clusters_by_pool, before.spec.pool, before.uid)
             _drop(self._headless_by_pool, before.spec.pool, before.uid)
             _drop(self._clusters_by_warehouse, before.warehouse_uid or "", before.uid)
+            _drop(self._clusters_by_name, before.spec.warehouse, before.uid)
         if after is not None:
             self._clusters_by_pool[after.spec.pool][after.uid] = after
+            self._clusters_by_name[after.spec.warehouse][after.uid] = after
             if after.waits_for_head:
                 self._headless_by_pool[after.spec.pool][after.uid] = after
             if after.warehouse_uid:
