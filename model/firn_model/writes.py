@@ -41,6 +41,7 @@ class WriteTarget(Message):
     text: TextOptions = TextOptions()
     target_file_bytes: int = Field(default=128 << 20, ge=1, description="A file that has become so large is ended.")
     single: bool = Field(default=False, description="All rows into the one file `location/name`, as it stands.")
+    keep_in_cache: bool = Field(default=True, description="Whether what is written is soon read by this warehouse.")
     sort_by: tuple[str, ...] = Field(default=(), description="Columns by which each file is sorted, ascending.")
 
 

@@ -130,7 +130,7 @@ class Engine:
         if query.access is None:
             raise StatementFailedError(StatementError.ACCESS_DENIED, "The write came without access to a store.")
         streams = [merged(query.streams)] if target.single else query.streams
-        query.written = await write_streams([_as_arrow(query, s) for s in streams], target, query.access)
+        query.written = await write_streams([_as_arrow(query, s) for s in streams], target, query.access, self.cache)
 
     def _started(self, stage: Stage, lease: Lease, began: float) -> Query:
         """Return the statement with its rows to come, over files that are what their tables' snapshots say."""

@@ -2,7 +2,7 @@
 
 `write_partition` is what a task calls, on any node. Files are ended by their bytes, row groups by theirs. What fails or
 is stopped leaves nothing behind, as far as the object store still answers; what stays then is an orphan that no commit
-names.
+names. A table's files go into this node's cache too (design.md, section 8: written through by writes).
 """
 
 import threading
@@ -17,6 +17,8 @@ from firn_model.statements import StatementError
 from firn_model.writes import FileFormat, WriteTarget, WrittenFile
 from pyarrow import fs
 
+from firn_runtime.cache.file_cache import FileCache
+from firn_runtime.cache.local_copy import CopiedSink, LocalCopy
 from firn_runtime.errors import StatementFailedError, classify
 from firn_runtime.parquet_file import ParquetFile
 from firn_runtime.schemas import schema_of
@@ -48,13 +50,17 @@ class OpenFile(Protocol):
 
 
 def write_partition(
-    batches: Iterable[pa.RecordBatch], target: WriteTarget, access: ObjectStoreAccess, partition: str
+    batches: Iterable[pa.RecordBatch],
+    target: WriteTarget,
+    access: ObjectStoreAccess,
+    partition: str,
+    cache: FileCache | None = None,
 ) -> tuple[WrittenFile, ...]:
     """Write one partition's rows and return its files. Blocks. Raises StatementFailedError and what `batches` raise.
 
     `partition` is part of the files' names: unique among the partitions of the attempt that `target.name` names.
     """
-    writer = PartitionWriter(target, access, partition)
+    writer = PartitionWriter(target, access, partition, cache)
     done = False
     try:
         for batch in batches:
@@ -71,13 +77,19 @@ def write_partition(
 class _Opened:
     path: str
     file: OpenFile
+    copy: LocalCopy | None = None
 
 
 class PartitionWriter:
     """Takes one partition's batches in order. Calls block; one at a time."""
 
-    def __init__(self, target: WriteTarget, access: ObjectStoreAccess, partition: str) -> None:
+    def __init__(
+        self, target: WriteTarget, access: ObjectStoreAccess, partition: str, cache: FileCache | None = None
+    ) -> None:
         self._target = target
+        self._access = access
+        # A single file's name may be another's too; all other names are the attempt's own.
+        self._cache = cache if target.keep_in_cache and not target.single else None
         self._secrets = (access.secret_access_key, access.session_token or "", access.access_key_id)
         self._store = object_store(access)
         self._partition = partition
@@ -124,8 +136,12 @@ class PartitionWriter:
             self._held.clear()
             if self._open is not None:
                 self._open.file.abandon()
+                if self._open.copy is not None:
+                    self._open.copy.close()
                 self._open = None
             for path in self._paths:
+                if self._cache is not None:
+                    self._cache.drop(self._access, SCHEME + path)
                 try:
                     self._store.delete_file(path)
                 except OSError:
@@ -176,7 +192,9 @@ class PartitionWriter:
         sink = self._store.open_output_stream(path)
         self._paths.append(path)
         if target.format is FileFormat.PARQUET:
-            return _Opened(path, ParquetFile(sink, self._schema, SCHEME + path))
+            copy = self._cache.copy() if self._cache is not None else None
+            both = sink if copy is None else pa.PythonFile(CopiedSink(sink, copy), mode="w")
+            return _Opened(path, ParquetFile(both, self._schema, SCHEME + path), copy)
         return _Opened(path, TextFile(sink, target, self._schema, SCHEME + path))
 
     def _end_file(self) -> None:
@@ -187,6 +205,8 @@ class PartitionWriter:
             if not file.size_bytes:  # compressed: only the store knows
                 file = file.model_copy(update={"size_bytes": self._store.get_file_info(self._open.path).size})
             self._files.append(file)
+            if self._cache is not None and self._open.copy is not None:
+                self._cache.keep(self._access, file.uri, self._open.copy)
         except OSError as error:
             raise self._failed(error) from error
         self._open = None

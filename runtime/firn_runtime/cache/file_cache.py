@@ -13,6 +13,7 @@ Source: NSDI'20 paper, section 4.2; engine notes, "Cache by column chunk".
 import contextlib
 import hashlib
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ from firn_model.statements import StatementError
 from firn_runtime.cache.disk import FRAME, Disk
 from firn_runtime.cache.layout import Layout, Range
 from firn_runtime.cache.lease import Held, Lease, finish
+from firn_runtime.cache.local_copy import LocalCopy
 from firn_runtime.cache.objects import RewrittenError, StoredObject, Version
 from firn_runtime.cache.sparse_file import Identity
 from firn_runtime.errors import StatementFailedError
@@ -63,6 +65,8 @@ class FileCache:
         self._disk_bytes = disk_bytes
         self._storage_bytes = storage_bytes
         self._disk = Disk(folder, disk_bytes)
+        self._copies = folder.with_name("written")
+        shutil.rmtree(self._copies, ignore_errors=True)
         self._opening: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="cache")
@@ -117,6 +121,30 @@ class FileCache:
             return False
         finally:
             lease.close()
+
+    def copy(self) -> LocalCopy:
+        """Begin a copy of a file that is on its way to the object store, for `keep`."""
+        return LocalCopy(self._copies, self._disk_bytes)
+
+    def keep(self, access: ObjectStoreAccess, uri: str, copy: LocalCopy) -> bool:
+        """Take up a file that has just been written, and that no other writes, from its copy; return whether it did.
+
+        Nothing that is amiss here fails the write.
+        """
+        try:
+            data = copy.view()
+            version = StoredObject(access, uri).version() if data is not None else None
+            if data is None or version is None or version.size_bytes != len(data):
+                return False
+            return self.put(access, uri, version.etag, data)
+        except StatementFailedError:
+            return False
+        finally:
+            copy.close()
+
+    def drop(self, access: ObjectStoreAccess, uri: str) -> None:
+        """Give up a file that is deleted from the object store, unless somebody holds it."""
+        self._disk.supersede(access.endpoint, uri, "")
 
     def give_way(self) -> None:
         """Shrink to what spills and exchanges leave of the local storage, or grow again; what is leased stays."""

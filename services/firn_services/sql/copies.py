@@ -63,6 +63,7 @@ def _unload(scope: Scope, uri: str, source: exp.Expr, options: dict[str, Any]) -
         text=options["text"],
         target_file_bytes=options.get("MAX_FILE_SIZE", 16 << 20),
         single=single,
+        keep_in_cache=False,
     )
     return Query(bound.sql, bound.snapshots, Write(Action.UNLOAD, TableName("", "", uri), target))
 
