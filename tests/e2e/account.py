@@ -81,21 +81,21 @@ class Account:
         self.wait(f"warehousepool/{pool}", f"jsonpath={{.status.ready}}={ready}", seconds)
 
     @contextmanager
-    def watching(self, kind: str, name: str) -> Iterator[list[str]]:
-        """Record every phase that a resource goes through inside the block."""
-        command = ("kubectl", "-n", self.namespace, "get", kind, name, "-w", "-o", "jsonpath={.status.phase}{'\\n'}")
-        phases: list[str] = []
+    def watching(self, kind: str, name: str, field: str = ".status.phase") -> Iterator[list[str]]:
+        """Record every value that a field of a resource takes inside the block: its phase, if no other is named."""
+        command = ("kubectl", "-n", self.namespace, "get", kind, name, "-w", "-o", f"jsonpath={{{field}}}{{'\\n'}}")
+        values: list[str] = []
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env={**os.environ, **self.environment}
         ) as watch:
             try:
-                yield phases
+                yield values
             finally:
                 watch.terminate()
                 assert watch.stdout is not None
                 for line in watch.stdout:
-                    if line.strip() and phases[-1:] != [line.strip()]:
-                        phases.append(line.strip())
+                    if line.strip() and values[-1:] != [line.strip()]:
+                        values.append(line.strip())
 
     # Firn
 

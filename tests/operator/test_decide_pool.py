@@ -29,6 +29,7 @@ def deleted(what: Node, reason: Reason) -> tuple[DeleteNode, ...]:
     return (DeleteNode(what, reason),)
 
 
+OLD = node(1, template="old")
 LATE = node(2, ready=False, age=131)
 
 
@@ -65,10 +66,27 @@ LATE = node(2, ready=False, age=131)
             (),
             id="a promised node is neither free nor surplus",
         ),
+        pytest.param(observe(pool(1), OLD), created(2), id="an outdated node serves until it is replaced"),
         pytest.param(
-            observe(pool(1), node(1, template="old")),
-            (*created(2), *deleted(node(1, template="old"), Reason.OUTDATED)),
-            id="an outdated node is replaced",
+            observe(pool(2), OLD, node(2), node(3)), deleted(OLD, Reason.OUTDATED), id="and goes when it is replaced"
+        ),
+        pytest.param(
+            observe(pool(2), OLD, replace(OLD, slot=4, uid="u4"), node(2), node(3, ready=False, age=1)),
+            deleted(OLD, Reason.OUTDATED),
+            id="one outdated node goes for one that is ready",
+        ),
+        pytest.param(
+            observe(pool(1), OLD, node(2, ready=False, trouble=NO_ROOM)),
+            deleted(OLD, Reason.OUTDATED),
+            id="it makes room for one that finds none",
+        ),
+        pytest.param(
+            observe(pool(1), replace(OLD, ready=False, created_at=ago(1))),
+            (*created(2), *deleted(replace(OLD, ready=False, created_at=ago(1)), Reason.OUTDATED)),
+            id="an outdated one that still boots goes at once",
+        ),
+        pytest.param(
+            observe(pool(1), OLD, node(2), reserved=frozenset({"u1"})), (), id="a promised one stays, outdated or not"
         ),
         pytest.param(
             observe(pool(1), node(1, epoch="e1", template="old"), node(2)),
@@ -144,17 +162,17 @@ def test_words(nodes: tuple[Node, ...], text: str) -> None:
     assert words(observe(pool(), *nodes), NOW) == text
 
 
-def test_only_ready_current_unpromised_nodes_are_claimed_oldest_first() -> None:
+def test_only_ready_unpromised_nodes_are_claimed_current_ones_first_then_the_oldest() -> None:
     nodes = [
         node(1, age=1),
         node(2, age=9),
         node(3, ready=False),
-        node(4, template="old"),
+        node(4, age=99, template="old"),
         node(5, deleting=True),
         node(6, epoch="e1"),
         node(7),
     ]
-    assert [n.slot for n in claimable(nodes, "t1", frozenset({"u7"}))] == [2, 1]
+    assert [n.slot for n in claimable(nodes, "t1", frozenset({"u7"}))] == [2, 1, 4]
 
 
 node_lists = st.lists(
@@ -201,3 +219,6 @@ def test_never_over_creates(
     assert all(n.is_warm for n in gone)
     assert len(gone) == len({n.uid for n in gone})
     assert decision.wake_at is None or decision.wake_at > NOW
+    serving = [n for n in nodes if n.is_warm and n.ready and not n.deleting]
+    lost = [n for n in gone if n in serving]
+    assert not lost or len(serving) - len(lost) >= target + waiting

@@ -122,7 +122,7 @@ def pool_status(observed: pool_decisions.Observed, hits: int, misses: int, reaso
     claims = hits + misses
     return pool.status.model_copy(
         update={
-            "ready": len(census.ready),
+            "ready": len(census.ready) + sum(n.ready for n in census.outdated),
             "warming": len(census.booting),
             "claimed": len(census.claimed),
             "parked": len(census.parked),

@@ -138,7 +138,8 @@ class ClusterController:
             return parked[:1] or self._pools.spares(cluster.spec.pool, 1)
         lacks = min(self._pools.shortage(cluster), CLAIMS_AT_ONCE) - len(parked)
         keep = self._pools.heads_waiting(cluster.spec.pool) if lacks > 0 else 0
-        return (*parked, *self._pools.spares(cluster.spec.pool, lacks, keep=keep))
+        head = self._account.state.nodes.get(cluster.status.head or "")
+        return (*parked, *self._pools.spares(cluster.spec.pool, lacks, keep=keep, like=head))
 
     def _to_park(self, cluster: Cluster) -> tuple[Node, ...]:
         state = self._account.state

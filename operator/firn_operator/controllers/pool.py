@@ -94,13 +94,16 @@ class PoolController:
             return ()
         return tuple(parked_for(cluster, parked, pool.template, self.reservations.nodes))
 
-    def spares(self, name: str, count: int, keep: int = 0) -> tuple[Node, ...]:
-        """Return the nodes of a pool that the next claim should take, `keep` of them left to others."""
+    def spares(self, name: str, count: int, keep: int = 0, like: Node | None = None) -> tuple[Node, ...]:
+        """Return the nodes of a pool that the next claim should take, `keep` of them left to others.
+
+        First come those of the pool's template, or rather those of `like`: a worker suits its own head best.
+        """
         pool = self._account.state.pools.get(name)
         if pool is None or pool.deleting or count <= 0:
             return ()
         nodes = self._account.state.nodes_of_pool(name)
-        free = claimable(nodes, pool.template, self.reservations.nodes)
+        free = claimable(nodes, like.template if like else pool.template, self.reservations.nodes)
         return tuple(free[: max(0, min(count, len(free) - keep))])
 
     def heads_waiting(self, name: str) -> int:

@@ -232,13 +232,10 @@ def memory_class(type_: WarehouseType) -> MemoryClass:
 
 
 def claimable(nodes: Iterable[Node], template: str, reserved: Container[str]) -> list[Node]:
-    """Return the nodes that may be claimed now, oldest first.
+    """Return the nodes that may be claimed now: those of the template first, among equals the oldest.
 
-    A node that is still booting, of an older template, being deleted, or promised to another claim is never claimed.
+    A node that is still booting, being deleted, or promised to another claim is never claimed. One of another template
+    serves until the pool has put another in its place, so that a new image costs nobody a warm node.
     """
-    free = (
-        n
-        for n in nodes
-        if n.is_warm and n.ready and n.is_alive and n.template == template and n.address and n.uid not in reserved
-    )
-    return sorted(free, key=lambda n: (n.created_at, n.slot))
+    free = (n for n in nodes if n.is_warm and n.ready and n.is_alive and n.address and n.uid not in reserved)
+    return sorted(free, key=lambda n: (n.template != template, n.created_at, n.slot))

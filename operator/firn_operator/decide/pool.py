@@ -139,7 +139,7 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
         *(DeleteNode(n, reason) for n, reason in given_up),
         *orphans,
         *_failed_deletions(census, replaced, observed, now),
-        *_outdated_deletions(observed, census),
+        *_outdated_deletions(observed, census, wanted),
         *_surplus(observed, census, wanted),
     ]
     message = words(observed, now, census)
@@ -204,11 +204,13 @@ def _failed_deletions(census: Census, replaced: list[Node], observed: Observed, 
     return [DeleteNode(n, reason[n.is_dead]) for n in replaced]
 
 
-def _outdated_deletions(observed: Observed, census: Census) -> list[DeleteNode]:
-    """Outdated nodes serve no claim; they go as fast as new ones may boot, so that the machines are not flooded."""
-    room = observed.pool.spec.refill.max_booting
-    free = [n for n in census.outdated if n.uid not in observed.reserved]
-    return [DeleteNode(n, Reason.OUTDATED) for n in sorted(free, key=lambda n: n.slot)[:room]]
+def _outdated_deletions(observed: Observed, census: Census, wanted: int) -> list[DeleteNode]:
+    """Outdated nodes serve until current ones stand in their places, and make room where those find none."""
+    unclaimed = [n for n in census.outdated if n.uid not in observed.reserved]
+    serving = sorted((n for n in unclaimed if n.ready), key=lambda n: n.slot)
+    needed = max(0, wanted - len(census.free) - sum(has_no_room(n) for n in census.booting))
+    replaced = serving[: max(0, len(serving) - needed)]
+    return [DeleteNode(n, Reason.OUTDATED) for n in (*(n for n in unclaimed if not n.ready), *replaced)]
 
 
 def _surplus(observed: Observed, census: Census, wanted: int) -> list[DeleteNode]:
@@ -251,6 +253,8 @@ def words(observed: Observed, now: datetime, census: Census | None = None) -> st
     boots = len(census.booting) + len(census.failed) - troubled - len(late) + len(observed.creating)
     if boots > 0:
         parts.append(f"{_count(boots)} booting")
+    if census.outdated:
+        parts.append(f"{_count(len(census.outdated))} of an older template")
     if observed.refused_at:
         parts.append(f"a pod could not be created: {observed.refusal}")
     return "; ".join(parts)
