@@ -80,7 +80,7 @@ def settings(size: str) -> list[tuple[str, str, dict[str, object]]]:
     found: list[tuple[str, str, dict[str, object]]] = [(f"{size} 1-1", "one cluster", {"size": size})]
     for policy in ("Standard", "Economy"):
         for most in (2, 4, 8):
-            spec = {"size": size, "maxClusterCount": most, "scalingPolicy": policy}
+            spec: dict[str, object] = {"size": size, "maxClusterCount": most, "scalingPolicy": policy}
             found.append((f"{size} {policy} 1-{most}", policy, spec))
     for most in (4, 8):
         spec = {"size": size, "maxClusterCount": most, "scaling": QUICK, "autoSuspendSeconds": 1}
@@ -156,8 +156,8 @@ def chart(shape: Shape, points: list[Point], top: int) -> list[str]:
     for point in frontier(points):
         x, y = place(point.credits, point.summary.queued.p99)
         parts.append(f'<text x="{x + 7:.1f}" y="{y + 4:.1f}" fill="{COLOURS[point.family]}">{point.name}</text>')
-    for name, credit, wait in shape.published:
-        x, y = place(credit, wait)
+    for name, cost, wait in shape.published:
+        x, y = place(cost, wait)
         parts.append(f'<path d="M{x:.1f} {y - 5:.1f} l5 5 -5 5 -5 -5z" fill="#d1242f"/>')
         parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="#d1242f">{name}</text>')
     return parts

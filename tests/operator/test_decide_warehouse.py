@@ -1,6 +1,6 @@
 """When a warehouse starts and suspends: the rules of decide/warehouse.py as tables."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
@@ -187,6 +187,36 @@ def test_decide(
     decision = decide(Observed(what, clusters, services), NOW)
     assert decision.actions == expected
     assert decision.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("requests", "clusters", "due"),
+    [
+        pytest.param(
+            {"suspend_requested_at": ago(-90)}, (cluster(age=60),), Reason.SUSPEND_REQUESTED, id="a suspend request"
+        ),
+        pytest.param({"resume_requested_at": ago(-90)}, (), Reason.RESUME_REQUESTED, id="a resume request"),
+        pytest.param(
+            {"suspend_requested_at": ago(-90), "resume_requested_at": ago(-95)},
+            (cluster(age=60),),
+            Reason.SUSPEND_REQUESTED,
+            id="the earlier of both",
+        ),
+    ],
+)
+def test_a_request_counts_from_its_moment(
+    requests: dict[str, datetime], clusters: tuple[Cluster, ...], due: Reason
+) -> None:
+    observed = Observed(warehouse(report=load(running=len(clusters)), **requests), clusters, ALIVE)
+    decision = decide(observed, NOW)
+    assert decision.actions == ()
+    assert decision.wake_at == ago(-90)
+    assert decide(observed, ago(-90)).reason is due
+
+
+def test_a_suspend_request_of_a_clock_that_is_ahead_lets_statements_resume() -> None:
+    observed = Observed(warehouse(report=load(queued=1), suspend_requested_at=ago(-90), suspended=5), (), ALIVE)
+    assert decide(observed, NOW).actions == START
 
 
 @given(idle=st.floats(0, 599.999), seconds=st.just(600))

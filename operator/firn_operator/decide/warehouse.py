@@ -5,8 +5,8 @@ and the one-shot requests: section 4, VirtualWarehouse; AUTO_SUSPEND and AUTO_RE
 section 6, "sizes and resize". How many clusters a started warehouse runs: scaling.py.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from firn_model.sizes import WarehouseSize
@@ -95,7 +95,34 @@ Action = StartCluster | DrainCluster | ResizeCluster | NoteSpare
 
 
 def decide(observed: Observed, now: datetime) -> Decision[Action]:
-    """Return which clusters to start or drain, and when idleness will be long enough."""
+    """Return which clusters to start or drain, and when idleness will be long enough.
+
+    A request counts from its moment: one of a clock that is ahead waits for it, as it would suspend what starts until
+    then again and again.
+    """
+    early = [at for at in _requests(observed.warehouse) if at > now]
+    if not early:
+        return _decide_now(observed, now)
+    decision = _decide_now(replace(observed, warehouse=_without(observed.warehouse, early)), now)
+    return replace(decision, wake_at=earliest((decision.wake_at, *early)))
+
+
+def _requests(warehouse: Warehouse) -> tuple[datetime, ...]:
+    found = (warehouse.suspend_requested_at, warehouse.resume_requested_at)
+    return tuple(at for at in found if at is not None)
+
+
+def _without(warehouse: Warehouse, early: Collection[datetime]) -> Warehouse:
+    """Return the warehouse as if these requests had not been made."""
+    suspend, resume = warehouse.suspend_requested_at, warehouse.resume_requested_at
+    return replace(
+        warehouse,
+        suspend_requested_at=None if suspend in early else suspend,
+        resume_requested_at=None if resume in early else resume,
+    )
+
+
+def _decide_now(observed: Observed, now: datetime) -> Decision[Action]:
     if observed.warehouse.deleting:
         return _drain_all(observed, Reason.WAREHOUSE_GONE, "the warehouse is being deleted")
     if observed.warehouse.spec.suspended:
