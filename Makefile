@@ -40,6 +40,10 @@ bench-resume: venv ## Measure resumes on the demo's cluster; the last line is JS
 bench-sim: venv ## Simulate a day of 1,000 warehouses and a million statements; the last line is JSON
 	@.venv/bin/python bench/sim.py $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: venv ## Measure the operator with 1,000 warehouses and 10,000 fake nodes; the last line is JSON
+	@.venv/bin/python bench/scale.py $(ARGS)
+
 .PHONY: bench-cache
 bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last line is JSON
 	@.venv/bin/python bench/cache.py $(ARGS)

@@ -80,3 +80,14 @@ def step_summaries(samples: Sequence[Sample]) -> dict[str, Summary]:
     if last is not None:
         seconds[ANSWERED] = last
     return {name: Summary.of(values) for name, values in seconds.items()}
+
+
+def most_overtaken(times: Sequence[tuple[float, float]]) -> int:
+    """Return by how many that asked later the one was overtaken that fared worst; `times` are (asked, served).
+
+    Fair is what serves in the order of asking.
+    """
+    served = sorted(range(len(times)), key=lambda i: times[i][1])
+    place = {index: position for position, index in enumerate(served)}
+    asked = sorted(range(len(times)), key=lambda i: times[i][0])
+    return max((place[index] - position for position, index in enumerate(asked)), default=0)

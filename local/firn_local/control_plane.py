@@ -38,7 +38,7 @@ class ControlPlane:
 
     _folder: Path = field(default_factory=Path)
     _port: int = 0
-    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _authority: Authority = field(default_factory=Authority)
 
     @property
@@ -50,6 +50,11 @@ class ControlPlane:
     def url(self) -> str:
         """Where the API server is."""
         return f"https://{HOST}:{self._port}"
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids of etcd and kube-apiserver, by these names."""
+        return {name: process.pid for name, process in self._processes.items()}
 
     def kubeconfig_for(self, user: str, group: str) -> Path:
         """Return a kubeconfig of another user, who may do what RBAC rules of this server allow."""
@@ -82,7 +87,7 @@ class ControlPlane:
             raise ControlPlaneFailed(f"the API server is not ready after {READY_SECONDS} s:\n{self._log_tails()}")
 
     def _stop(self) -> None:
-        for process in self._processes:  # nothing of theirs is kept, so nobody waits for an orderly end
+        for process in self._processes.values():  # nothing of theirs is kept, so nobody waits for an orderly end
             process.kill()
             process.wait()
         self._processes.clear()
@@ -92,7 +97,7 @@ class ControlPlane:
         with (self._folder / f"{name}.log").open("wb") as log:
             # The kernel ends it when the thread that started it ends, however that comes about.
             argv = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
-            self._processes.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            self._processes[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _etcd_options(self, port: int, peer_port: int) -> list[str]:
         client, peer = f"http://{HOST}:{port}", f"http://{HOST}:{peer_port}"
@@ -154,7 +159,7 @@ class ControlPlane:
         file.write_text(yaml.safe_dump(config))
 
     def _is_ready(self) -> bool:
-        if any(process.poll() is not None for process in self._processes):
+        if any(process.poll() is not None for process in self._processes.values()):
             raise ControlPlaneFailed(f"a process ended at once:\n{self._log_tails()}")
         context = ssl.create_default_context(cafile=str(self._folder / "ca.crt"))
         context.load_cert_chain(_beside(self.kubeconfig, "crt"), _beside(self.kubeconfig, "key"))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measures import ANSWERED, Sample, Summary, breakdown, percentile, step_summaries
+from measures import ANSWERED, Sample, Summary, breakdown, most_overtaken, percentile, step_summaries
 from pool import Counts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,3 +79,16 @@ def test_step_summaries_end_with_the_answer() -> None:
 )
 def test_a_line_of_kubectl(line: str, expected: Counts | None) -> None:
     assert Counts.parse(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        pytest.param([], 0, id="none"),
+        pytest.param([(0, 1), (1, 2), (2, 3)], 0, id="in the order of asking"),
+        pytest.param([(0, 9), (1, 2), (2, 3)], 2, id="the first is served last"),
+        pytest.param([(2, 1), (0, 2), (1, 3)], 1, id="asked in another order than listed"),
+    ],
+)
+def test_most_overtaken(times: list[tuple[float, float]], expected: int) -> None:
+    assert most_overtaken(times) == expected
