@@ -202,7 +202,7 @@ class BurstOffer(Message):
 class BurstWish(Message):
     """A running statement's remaining scan is long enough to gain from burst nodes."""
 
-    nodes: int = Field(ge=1)
+    nodes: int = Field(ge=1, description="In all, those included that work for it already.")
     remaining_bytes: int = Field(ge=0)
     remaining_seconds: float = Field(ge=0)
 
@@ -212,7 +212,7 @@ class Progress(Message):
 
     fraction: float | None = Field(default=None, ge=0, le=1, description="Done, of all its work; None: not known yet.")
     burst: BurstWish | None = Field(default=None, description="Wanted now; repeated while it is wanted.")
-    burst_nodes: int = Field(default=0, ge=0, description="Burst nodes that may run its tasks now.")
+    burst_nodes: int = Field(default=0, ge=0, description="Burst nodes that run tasks of it now.")
     rows_scanned: int = Field(default=0, ge=0, description="By the tasks that are done.")
     bytes_scanned: int = Field(default=0, ge=0, description="By the tasks that are done.")
     stage: int | None = Field(default=None, ge=1, description="The first that is not done, from 1; None: not known.")

@@ -49,11 +49,16 @@ class QueryAcceleration(Resource):
     max_scale_factor: int = Field(
         default=8, ge=0, le=100, description="Most burst compute, in multiples of the warehouse's size; 0 is no bound."
     )
-    min_scan_bytes: int = Field(
-        default=4 << 30, ge=0, description="A remaining scan of fewer bytes asks for no burst nodes."
+    min_scan_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="A remaining scan of fewer bytes asks for no burst nodes; unset: the installation's, 4 GiB.",
     )
-    min_scan_seconds: int = Field(
-        default=10, ge=0, le=86_400, description="A remaining scan of fewer estimated seconds asks for none."
+    min_scan_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="A remaining scan of fewer estimated seconds asks for none; unset: the installation's, 10.",
     )
 
 
@@ -139,6 +144,13 @@ class BurstRequest(Resource):
     cluster: str = Field(description="metadata.name of the WarehouseCluster.")
     nodes: int = Field(ge=1, description="Nodes that would help.")
     expires_at: datetime = Field(description="The wish ends then unless it is repeated.")
+    statements: tuple[str, ...] = Field(
+        default=(), description="Ids of the statements that ask, the longest scan first, at most 8."
+    )
+    remaining_bytes: int = Field(default=0, ge=0, description="What they have still to scan, when this was written.")
+    remaining_seconds: float = Field(
+        default=0, ge=0, description="Estimated time that the longest of their scans still takes."
+    )
 
 
 class WarehouseLoad(Resource):

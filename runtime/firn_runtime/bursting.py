@@ -6,10 +6,11 @@ Source: seed article, "Query acceleration"; which nodes may scan: schedule/state
 from firn_model.messages import BurstOffer, BurstWish
 
 from firn_runtime.schedule.state import State
+from firn_runtime.schedule.words import TaskId
 
 
 def burst_wish(state: State, offer: BurstOffer | None, now: float) -> BurstWish | None:
-    """Return how many burst nodes a statement wants now, or None when it gains too little.
+    """Return how many burst nodes a statement wants now in all, or None when it gains too little.
 
     The scans' remaining seconds are those of its own nodes at the pace that its finished scan tasks have shown.
     """
@@ -30,9 +31,13 @@ def burst_wish(state: State, offer: BurstOffer | None, now: float) -> BurstWish 
     remaining_seconds = max(0.0, sum(seconds for _, _, seconds in left) - begun) / own
     if remaining_bytes < offer.min_scan_bytes or remaining_seconds < offer.min_seconds:
         return None
-    waiting = sum(not state.tasks[task].runs for task, _, _ in left)
     slots = max(node.slots for node in state.nodes.values())
-    nodes = min(offer.most_nodes, -(-waiting // slots))
+    nodes = min(offer.most_nodes, -(-sum(_is_for_bursts(state, task) for task, _, _ in left) // slots))
     if nodes < 1:
         return None
     return BurstWish(nodes=nodes, remaining_bytes=remaining_bytes, remaining_seconds=remaining_seconds)
+
+
+def _is_for_bursts(state: State, task: TaskId) -> bool:
+    """Whether a task that is not done waits, or runs on burst nodes alone: they are to be kept until it is done."""
+    return all(state.nodes[state.runs[run].node].is_burst for run in state.tasks[task].runs)

@@ -12,7 +12,7 @@ def progress_of(state: State, ledger: Ledger, fraction: float, wish: BurstWish |
     return Progress(
         fraction=fraction,
         burst=wish,
-        burst_nodes=sum(node.is_burst and node.wanted for node in state.nodes.values()),
+        burst_nodes=sum(node.is_burst and bool(node.runs) for node in state.nodes.values()),
         rows_scanned=sum(run.used.rows_scanned for run in ledger.ran),
         bytes_scanned=sum(run.used.bytes_scanned for run in ledger.ran),
         stage=unfinished[0] + 1 if unfinished else None,

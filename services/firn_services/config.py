@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     )
     high_memory_factor: int = Field(default=16, ge=1, description="Memory of a SnowparkOptimized node over another's.")
 
+    burst_most_nodes: int = Field(default=64, ge=1, description="Most burst nodes that one statement asks for.")
+    burst_min_scan_bytes: int = Field(default=4 << 30, ge=0, description="Unless the warehouse says something else.")
+    burst_min_scan_seconds: float = Field(default=10, ge=0, description="Unless the warehouse says something else.")
+    burst_wish_seconds: float = Field(default=10, gt=0, description="A head's wish ends then unless it repeats it.")
+
     lease_seconds: int = Field(default=15, ge=3)
     max_attempts: int = Field(default=5, ge=1, description="Runs of a statement before it fails with node_lost.")
     result_hours: int = Field(default=24, ge=1)

@@ -11,7 +11,16 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model import signing
 from firn_model.frames import Frame, FrameReader
-from firn_model.messages import Cancel, Dispatch, ObjectStoreAccess, Refusal, RefusalReason, Report, ReportReply
+from firn_model.messages import (
+    BurstOffer,
+    Cancel,
+    Dispatch,
+    ObjectStoreAccess,
+    Refusal,
+    RefusalReason,
+    Report,
+    ReportReply,
+)
 from firn_model.writes import WriteTarget
 from pydantic import ValidationError
 
@@ -60,6 +69,7 @@ class Attempt:
     cores: int | None
     nodes: int
     timeout_seconds: float | None
+    burst: BurstOffer | None = None
     round: int = 0
     """How often this attempt began anew because another statement had changed its table."""
 
@@ -113,6 +123,7 @@ class Dispatcher:
             memory_bytes=attempt.memory_bytes,
             parallelism=attempt.cores,
             nodes=attempt.nodes,
+            burst=attempt.burst,
             timeout_seconds=attempt.timeout_seconds,
         )
         body = message.model_dump_json().encode()

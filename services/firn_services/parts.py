@@ -2,9 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from firn_services.attempt import Runner
+from firn_services.decide.burst import BurstTerms
 from firn_services.decide.need import Grant
 from firn_services.dispatcher import Dispatcher, Head
 from firn_services.experience import Experience
@@ -31,6 +32,8 @@ class Parts:
     capacity: NodeCapacity
     max_attempts: int
     experience: Experience
+    burst_terms: BurstTerms
+    wish_lifetime: timedelta
 
 
 @dataclass(slots=True)
@@ -41,5 +44,7 @@ class Run:
     cluster: str
     head: Head
     grant: Grant
+    nodes: int
+    """Its cluster's, when it started."""
     started_at: datetime
     task: asyncio.Task[None] | None = None

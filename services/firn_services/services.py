@@ -17,6 +17,7 @@ from firn_services.catalog.expiry import Expiry
 from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import SchemaName
 from firn_services.config import Settings
+from firn_services.decide.burst import BurstTerms
 from firn_services.dispatcher import Dispatcher
 from firn_services.errors import ServicesError
 from firn_services.experience import Experience
@@ -86,7 +87,16 @@ class Services:
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         writes = Writes(dispatcher, catalog, compiler, objects, keep_for)
         runner = Runner(dispatcher, writes, objects, keep_for)
-        parts = Parts(store, runner, dispatcher, capacity, settings.max_attempts, experience)
+        parts = Parts(
+            store,
+            runner,
+            dispatcher,
+            capacity,
+            settings.max_attempts,
+            experience,
+            BurstTerms(settings.burst_most_nodes, settings.burst_min_scan_bytes, settings.burst_min_scan_seconds),
+            timedelta(seconds=settings.burst_wish_seconds),
+        )
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))

@@ -60,13 +60,17 @@ class Ticket:
         """Set when somebody wants it stopped: how it then ends."""
         self.progress: Heard | None = None
         """What the head of its present attempt said last; in memory only."""
-        self.on_progress: Callable[[], None] | None = None
-        """Called when `progress` has changed."""
+        self._on_progress: Callable[[Progress], None] | None = None
 
     def step(self, name: str, at: datetime) -> None:
         """Note a step of its life, the first time it happens."""
         if all(step.step != name for step in self.record.steps):
             self.record = self.record.step(name, at)
+
+    def follow(self, on_progress: Callable[[Progress], None]) -> None:
+        """Begin an attempt: nothing is known of its progress yet."""
+        self.progress = None
+        self._on_progress = on_progress
 
     def hear(self, payload: bytes, now: datetime) -> None:
         """Take what its head says of its progress. What cannot be read tells nothing, and harms nothing."""
@@ -76,8 +80,8 @@ class Ticket:
             log.info("progress not understood", statement=self.record.id, error=str(error))
             return
         self.progress = Heard(said, now)
-        if self.on_progress is not None:
-            self.on_progress()
+        if self._on_progress is not None:
+            self._on_progress(said)
 
     def end(self) -> None:
         """Tell everybody that its final state is durable."""

@@ -7,13 +7,17 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
+from firn_model.messages import Progress
 from firn_model.statements import StatementError, StatementState
 from firn_model.warehouses import WarehousePhase
 
 from firn_services import metrics
+from firn_services.alarm import Alarm
 from firn_services.attempt import Failed, Lost, Outcome, Succeeded
+from firn_services.bursting import Bursting
 from firn_services.decide.admission import refusal
 from firn_services.decide.line import Queued
 from firn_services.decide.load import ClusterShare, Load
@@ -43,10 +47,11 @@ class WarehouseQueue:
         self._parts = parts
         self._heads = Heads(parts.capacity)
         self._schedule = Schedule()
+        self._bursting = Bursting(parts.burst_terms, parts.wish_lifetime)
         self._waiting: dict[str, Ticket] = {}
         self._running: dict[str, Run] = {}
         self._idle_since: datetime | None = datetime.now(UTC)
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self.decide)
         self._tasks: set[asyncio.Task[None]] = set()
         self.reporter = reporter_for(self._edge_written)
 
@@ -115,8 +120,7 @@ class WarehouseQueue:
 
     async def close(self) -> None:
         """Stop everything; what runs or waits stays in the store and goes on at the next start."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         tasks = [run.task for run in self._running.values() if run.task is not None]
         for task in (*tasks, *self._tasks):
             task.cancel()
@@ -163,11 +167,12 @@ class WarehouseQueue:
                 self.stop(statement_id, error)
         clusters, wake_at = self._heads.clusters(now)
         self._schedule.see(clusters)
-        self._wake_at(wake_at, now)
+        self._alarm.set(wake_at, now)
+        self._alarm.set(self._bursting.share_out(self._schedule.change, now), now)
         decision = self._schedule.decide(now)
         for action in decision.actions:
             self._do(action, now)
-        self._wake_at(decision.wake_at, now)
+        self._alarm.set(decision.wake_at, now)
         self._report(now)
 
     def _do(self, action: Action, now: datetime) -> None:
@@ -183,15 +188,21 @@ class WarehouseQueue:
 
     def _start(self, action: Start, now: datetime) -> None:
         ticket = self._waiting.pop(action.id)
-        ticket.progress = None
         cluster = self._heads[action.cluster]
         ticket.record = ticket.record.running(cluster.name, now)
         ticket.step("dispatched", now)
         self._parts.store.save_soon(ticket.record)
-        run = Run(ticket, cluster.name, head_of(cluster), action.grant, now)
+        nodes = max(cluster.status.desired_nodes, 1)
+        run = Run(ticket, cluster.name, head_of(cluster), action.grant, nodes, now)
         self._running[action.id] = run
+        ticket.follow(partial(self._heard, run))
         run.task = asyncio.create_task(self._attempt(run, self._attempt_of(run)))
         metrics.QUEUED_SECONDS.observe((now - ticket.record.submitted_at).total_seconds())
+
+    def _heard(self, run: Run, said: Progress) -> None:
+        """Take what a head said of a statement's progress, as far as it is about burst nodes."""
+        if self._bursting.hear(run, said):
+            self.decide()
 
     async def _attempt(self, run: Run, attempt: Attempt) -> None:
         ticket = run.ticket
@@ -215,6 +226,9 @@ class WarehouseQueue:
             cores=max(1, math.ceil(run.grant.dop / has.nodes)),
             nodes=has.nodes,
             timeout_seconds=self._timeout(run.ticket).total_seconds(),
+            burst=self._bursting.offer(
+                self.warehouse.spec if self.warehouse else None, has.nodes, run.ticket.query.scan_bytes
+            ),
         )
 
     async def _settle(self, run: Run, outcome: Outcome) -> None:
@@ -242,6 +256,7 @@ class WarehouseQueue:
     def _release(self, run: Run) -> None:
         self._running.pop(run.ticket.record.id, None)
         self._schedule.end(run.ticket.record.id)
+        self._bursting.forget(run.ticket.record.id)
 
     def _lost(self, run: Run, outcome: Lost, now: datetime) -> StatementFailedError | None:
         """Avoid that head for a while; return an error when the statement has been lost too often."""
@@ -317,18 +332,6 @@ class WarehouseQueue:
 
     # Small parts
 
-    def _wake_at(self, at: datetime | None, now: datetime) -> None:
-        """Set the alarm, unless an earlier one is set."""
-        if at is None:
-            return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max((at - now).total_seconds(), 0.0) + 0.001
-        if self._timer is not None and not self._timer.cancelled() and loop.time() < self._timer.when() <= when:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_at(when, self.decide)
-
     def _report(self, now: datetime) -> None:
         if self.warehouse is None:
             return
@@ -338,7 +341,8 @@ class WarehouseQueue:
         most_dop, _ = whole_cluster(self.warehouse.spec, self._parts.capacity)
         clusters = tuple(ClusterShare(*share) for share in self._schedule.load())
         seconds = self._schedule.queued_seconds(most_dop)
-        self.reporter.update(Load(len(self._waiting), len(self._running), oldest, idle_since, seconds, clusters))
+        burst = self._bursting.asked(self.warehouse.spec, now)
+        self.reporter.update(Load(len(self._waiting), len(self._running), oldest, idle_since, seconds, clusters, burst))
 
     def _edge_written(self, load: Load, at: datetime) -> None:
         if load.queued:

@@ -227,6 +227,16 @@ def test_services_know_what_a_node_has(render: Render, cpu: str, memory: str, co
     assert (node["FIRN_NODE_CPU"], node["FIRN_NODE_MEMORY_BYTES"]) == (str(cores), str(size))
 
 
+def test_services_know_when_a_scan_asks_for_burst_nodes(render: Render) -> None:
+    usual = environment(render(), "firn-services")
+    names = ("FIRN_BURST_MIN_SCAN_BYTES", "FIRN_BURST_MIN_SCAN_SECONDS", "FIRN_BURST_MOST_NODES")
+    assert [usual[name] for name in names] == [str(4 << 30), "10", "64"]
+    own = environment(
+        render('services.queryAcceleration.minScan="100M"', "services.queryAcceleration.mostNodes=3"), "firn-services"
+    )
+    assert [own[name] for name in names] == ["100000000", "10", "3"]
+
+
 def test_data_is_kept_when_the_release_goes_unless_told_otherwise(render: Render) -> None:
     def kept(manifests: list[Manifest]) -> set[str]:
         return {

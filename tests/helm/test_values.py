@@ -28,6 +28,8 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"services.service.nodePort": 80}, ["/services/service/nodePort", "want 30,000"]),
         ({"services.service.type": "Nodeport"}, ["/services/service/type", "NodePort"]),
         ({"services.persistence.size": "ten"}, ["/services/persistence/size"]),
+        ({"services.queryAcceleration.minScan": "4 GB"}, ["/services/queryAcceleration/minScan"]),
+        ({"services.queryAcceleration.mostNodes": 0}, ["/services/queryAcceleration/mostNodes", "minimum"]),
         ({"objectStore.bucket": "My Bucket"}, ["/objectStore/bucket"]),
         ({"objectStore.builtin.enabled": False}, ["/objectStore/endpoint", "/objectStore/existingSecret"]),
         ({"objectStore.endpoint": "s3.example.com"}, ["/objectStore/endpoint"]),

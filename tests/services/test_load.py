@@ -10,11 +10,17 @@ T0 = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 IDLE = Load(idle_since=T0)
 QUEUED = Load(queued=1, queued_since=T0)
 RUNNING = Load(running=1)
-BURSTING = Load(running=1, burst=(Burst("w-1", 4, T0),))
 
 
 def after(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
+
+
+def bursting(nodes: int, seconds: float = 0, left: int = 0, name: str = "w-1") -> Load:
+    return Load(running=1, burst=(Burst(name, nodes, after(seconds), remaining_bytes=left),))
+
+
+BURSTING = bursting(4)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +34,11 @@ def after(seconds: float) -> datetime:
         pytest.param(QUEUED, RUNNING, 0.01, Decision(wake_at=after(1)), id="other changes once a second"),
         pytest.param(RUNNING, BURSTING, 0.01, Decision(write=True), id="burst nodes are wanted, at once"),
         pytest.param(BURSTING, RUNNING, 0.01, Decision(write=True), id="and no more"),
+        pytest.param(BURSTING, bursting(5), 0.01, Decision(write=True), id="more of them, at once"),
+        pytest.param(BURSTING, bursting(3), 0.01, Decision(wake_at=after(1)), id="fewer, once a second"),
+        pytest.param(BURSTING, bursting(4, 5), 0.01, Decision(wake_at=after(1)), id="for longer, once a second"),
+        pytest.param(BURSTING, bursting(4, left=7), 100, Decision(), id="less left to scan is no change"),
+        pytest.param(BURSTING, bursting(1, name="w-2"), 0.01, Decision(write=True), id="for another cluster, at once"),
         pytest.param(QUEUED, RUNNING, 1, Decision(write=True), id="after a second"),
         pytest.param(IDLE, RUNNING, 0.5, Decision(wake_at=after(1)), id="a start without a queue is no edge"),
         pytest.param(IDLE, Load(idle_since=after(0.5)), 0.5, Decision(wake_at=after(1)), id="idle again is no edge"),

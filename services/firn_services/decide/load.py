@@ -3,7 +3,7 @@
 Source: design.md "Who writes what": on edges at once, else at most once a second and only when changed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 INTERVAL = timedelta(seconds=1)
@@ -20,11 +20,17 @@ class ClusterShare:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Burst nodes that one cluster's statements want, and until when unless they want them again."""
+    """Burst nodes that one cluster's statements want, and until when unless they want them again.
+
+    Which they are and what they have left changes all the time, and alone is no reason to report.
+    """
 
     cluster: str
     nodes: int
     expires_at: datetime
+    statements: tuple[str, ...] = field(default=(), compare=False)
+    remaining_bytes: int = field(default=0, compare=False)
+    remaining_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,13 @@ class Decision:
 def is_edge(before: Load, after: Load) -> bool:
     """Return whether the operator must hear of it at once.
 
-    Something waits where nothing did, all is done, or other burst nodes are wanted.
+    Something waits where nothing did, all is done, more burst nodes are wanted, or a cluster wants none any more.
     """
     first_queued = before.queued == 0 and after.queued > 0
     all_done = before.queued + before.running > 0 and after.queued + after.running == 0
-    return first_queued or all_done or before.burst != after.burst
+    wanted, wants = ({burst.cluster: burst.nodes for burst in load.burst} for load in (before, after))
+    more = any(nodes > wanted.get(cluster, 0) for cluster, nodes in wants.items())
+    return first_queued or all_done or more or bool(wanted.keys() - wants.keys())
 
 
 def decide(load: Load, last: Reported | None, now: datetime) -> Decision:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from firn_model import names
 from firn_model.warehouses import BurstRequest, ClusterLoad, WarehouseLoad
 
-from firn_services.decide.load import Load
+from firn_services.decide.load import Burst, Load
 from firn_services.errors import ConflictError, MalformedError, NotFoundError, ServicesError, UnavailableError
 from firn_services.kube.api import WAREHOUSES, KubeApi, KubeError, Raw
 
@@ -42,7 +42,7 @@ class WarehouseWriter:
             clusters=tuple(
                 ClusterLoad(name=c.name, running=c.running, concurrency=round(c.concurrency, 3)) for c in load.clusters
             ),
-            burst=tuple(BurstRequest(cluster=b.cluster, nodes=b.nodes, expires_at=b.expires_at) for b in load.burst),
+            burst=tuple(_burst(burst) for burst in load.burst),
             observed_at=now,
             reporter=self._reporter,
         )
@@ -95,6 +95,17 @@ class WarehouseWriter:
             return await self._api.merge(WAREHOUSES, resource, patch)
         except KubeError as error:
             raise _told(error) from error
+
+
+def _burst(burst: Burst) -> BurstRequest:
+    return BurstRequest(
+        cluster=burst.cluster,
+        nodes=burst.nodes,
+        expires_at=burst.expires_at,
+        statements=burst.statements,
+        remaining_bytes=burst.remaining_bytes,
+        remaining_seconds=round(burst.remaining_seconds, 3),
+    )
 
 
 def _told(error: KubeError) -> ServicesError:
