@@ -283,7 +283,7 @@ class Finish(Message):
 
     statistics: Statistics
     written: tuple[WrittenFile, ...] = ()
-    profile: Profile | None = Field(default=None, description="How it ran; None for one that ran whole at once.")
+    profile: Profile | None = Field(default=None, description="How it ran.")
 
 
 class Failure(Message):
@@ -293,3 +293,4 @@ class Failure(Message):
     message: str
     retryable: bool = Field(default=False, description="Through no fault of the statement: run it again in its place.")
     statistics: Statistics = Statistics()
+    profile: Profile | None = Field(default=None, description="How it ran until then, as far as that is known.")

@@ -11,6 +11,10 @@ from firn_model.base import Message
 
 MOST_TASKS = 8
 """So many tasks of a stage are told one by one, the slowest first."""
+MOST_OPERATORS = 64
+"""So many operators of a stage are told one by one, the first from its root."""
+MOST_DETAIL = 120
+"""Characters of what an operator does."""
 
 
 class ExchangeKind(StrEnum):
@@ -43,6 +47,18 @@ class TaskProfile(Message):
     rows: int = Field(ge=0, description="Given out.")
 
 
+class OperatorProfile(Message):
+    """One operator of a stage's plan, in all its tasks together."""
+
+    name: str = Field(description="Its kind, such as HashJoin; of a leaf that reads a stage: `read stage 3`.")
+    detail: str = Field(default="", description="What it does, in the engine's words.")
+    depth: int = Field(default=0, ge=0, description="Below the stage's root; its inputs follow it, one deeper.")
+    rows: int = Field(default=0, ge=0, description="Given out.")
+    seconds: float = Field(default=0, ge=0, description="Of computing, without its inputs, of all cores together.")
+    bytes_scanned: int = Field(default=0, ge=0)
+    bytes_spilled: int = Field(default=0, ge=0)
+
+
 class StageProfile(Message):
     """One stage."""
 
@@ -65,6 +81,7 @@ class StageProfile(Message):
     doubled: int = Field(default=0, ge=0)
     retried: int = Field(default=0, ge=0)
     slowest: tuple[TaskProfile, ...] = ()
+    plan: tuple[OperatorProfile, ...] = Field(default=(), description="Its operators from the root, with their sums.")
 
 
 class Profile(Message):

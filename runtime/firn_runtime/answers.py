@@ -9,6 +9,7 @@ import pyarrow as pa
 from firn_model.base import Message
 from firn_model.frames import FrameType, encode
 from firn_model.messages import Failure, Finish, Statistics
+from firn_model.profile import OperatorProfile, Profile
 from firn_model.statements import StatementError
 
 from firn_runtime.batches import StreamWriter
@@ -17,10 +18,12 @@ from firn_runtime.errors import ExchangeFullError, PieceLostError, StatementFail
 from firn_runtime.exchange.fetching import Fetcher
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tiers import Tier
+from firn_runtime.operators import operators_of, readings
 from firn_runtime.probe import require_reachable
+from firn_runtime.profiling import whole_profile
 from firn_runtime.stage import Stage
 from firn_runtime.task_engine import RunningTask, start
-from firn_runtime.tasks import PieceMade, PlanAsked, PlanReply, Task, TaskFailure, TaskReply
+from firn_runtime.tasks import PieceMade, PlanAsked, PlanReply, ResultFinish, Task, TaskFailure, TaskReply
 
 _LARGEST_FRAME_BYTES = 1 << 20
 _SMALL_BYTES = 64 * 1024
@@ -101,11 +104,15 @@ class StageAnswer:
     def finish(self, running: "asyncio.Future[None]") -> Query | None:
         """Write the frame that says how the stage ended; give up the query."""
         query, self._query = self._query, None
-        statistics = query.statistics(self._rows.bytes) if query is not None else Statistics()
-        written = query.written if query is not None else ()
-        if query is not None:
-            query.lease.close()
-        self._rows.end(_last_frame(running, Finish(statistics=statistics, written=written), statistics))
+        if query is None:
+            self._rows.end(_last_frame(running, Finish(statistics=Statistics()), Statistics()))
+            return None
+        read = tuple(readings(query.plan))
+        statistics = query.statistics(read, self._rows.bytes)
+        profile = whole_profile(self._stage, statistics, operators_of(read, self._stage.tables, query.lease.paths))
+        query.lease.close()
+        finish = Finish(statistics=statistics, written=query.written, profile=profile)
+        self._rows.end(_last_frame(running, finish, statistics, profile))
         return query
 
 
@@ -168,24 +175,24 @@ class TaskAnswer:
         self._running = await loop.run_in_executor(self._planners, start, self._engine, self._task, inputs)
         return self._running
 
-    def _statistics(self, bytes_produced: int) -> Statistics:
+    def _used(self, bytes_produced: int) -> tuple[Statistics, tuple[OperatorProfile, ...]]:
         if self._running is None:
-            return Statistics(bytes_from_peers=self._fetched_bytes)
+            return Statistics(bytes_from_peers=self._fetched_bytes), ()
         spilled = {tier: sum(piece.size for piece in self._made if piece.tier == tier) for tier in Tier}
-        used = self._running.statistics(bytes_produced)
-        return used.model_copy(
-            update={
-                "bytes_from_peers": self._fetched_bytes,
-                "bytes_spilled_local": used.bytes_spilled_local + spilled[Tier.DISK],
-                "bytes_spilled_remote": spilled[Tier.STORE],
-            }
-        )
+        read = tuple(readings(self._running.plan))
+        used = self._running.statistics(read, bytes_produced)
+        sums = {
+            "bytes_from_peers": self._fetched_bytes,
+            "bytes_spilled_local": used.bytes_spilled_local + spilled[Tier.DISK],
+            "bytes_spilled_remote": spilled[Tier.STORE],
+        }
+        return used.model_copy(update=sums), operators_of(read)
 
     def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
         """Write the frame that says what the task gave out."""
-        statistics = self._statistics(0)
+        statistics, operators = self._used(0)
         seconds = statistics.execute_seconds
-        reply = TaskReply(pieces=tuple(self._made), statistics=statistics, seconds=seconds)
+        reply = TaskReply(pieces=tuple(self._made), statistics=statistics, seconds=seconds, operators=operators)
         self._writer.write(_last_frame(running, reply, statistics))
         return self._let_go()
 
@@ -209,8 +216,8 @@ class ResultAnswer(TaskAnswer):
     def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
         """Write the frame that says how the result ended."""
         rows = self._rows
-        statistics = self._statistics(rows.bytes)
-        rows.end(_last_frame(running, Finish(statistics=statistics), statistics))
+        statistics, operators = self._used(rows.bytes)
+        rows.end(_last_frame(running, ResultFinish(statistics=statistics, operators=operators), statistics))
         return self._let_go()
 
 
@@ -219,31 +226,29 @@ async def _require_store(stage: Stage) -> None:
         await require_reachable(stage.object_store.endpoint)
 
 
-def _last_frame(running: "asyncio.Future[None]", reply: Message | None, statistics: Statistics) -> bytes:
-    if running.cancelled():
-        return _failed(Failure(error=StatementError.CANCELLED, message="Cancelled.", statistics=statistics))
-    error = running.exception()
-    if error is None and reply is not None:
+def _last_frame(
+    running: "asyncio.Future[None]", reply: Message | None, statistics: Statistics, profile: Profile | None = None
+) -> bytes:
+    error = None if running.cancelled() else running.exception()
+    if error is None and not running.cancelled() and reply is not None:
         return encode(FrameType.FINISH, reply.model_dump_json().encode())
+    failure = _failure(error, running.cancelled()).model_copy(update={"statistics": statistics, "profile": profile})
+    return encode(FrameType.FAILURE, failure.model_dump_json().encode())
+
+
+def _failure(error: BaseException | None, cancelled: bool) -> Failure:
+    if cancelled:
+        return Failure(error=StatementError.CANCELLED, message="Cancelled.")
     if isinstance(error, StatementFailedError):
-        return _failed(
-            Failure(error=error.error, message=error.message, retryable=error.retryable, statistics=statistics)
-        )
+        return Failure(error=error.error, message=error.message, retryable=error.retryable)
     if isinstance(error, PieceLostError):
-        return _failed(
-            TaskFailure(
-                error=StatementError.NODE_LOST,
-                message=f"The statement's data is gone: {error}. It can run again.",
-                retryable=True,
-                statistics=statistics,
-                lost_node=error.node,
-            )
+        return TaskFailure(
+            error=StatementError.NODE_LOST,
+            message=f"The statement's data is gone: {error}. It can run again.",
+            retryable=True,
+            lost_node=error.node,
         )
     if isinstance(error, ExchangeFullError):
         message = f"No room is left for what the statement's stages exchange: {error}. Use a larger warehouse."
-        return _failed(Failure(error=StatementError.OUT_OF_MEMORY, message=message, statistics=statistics))
+        return Failure(error=StatementError.OUT_OF_MEMORY, message=message)
     raise error or AssertionError("an answer that ended without an error or a reply")
-
-
-def _failed(failure: Failure) -> bytes:
-    return encode(FrameType.FAILURE, failure.model_dump_json().encode())

@@ -22,7 +22,7 @@ from firn_runtime.bursting import burst_wish
 from firn_runtime.errors import EngineLostError
 from firn_runtime.executor import Executor, StageRun
 from firn_runtime.members import MemberNode, Members
-from firn_runtime.outcomes import Ended, Send, failed, lost, stopped_statistics
+from firn_runtime.outcomes import Ended, Send, failed, lost, stopped
 from firn_runtime.profiling import Ledger, Ran
 from firn_runtime.progress import progress_of
 from firn_runtime.schedule.machine import Schedule
@@ -51,6 +51,7 @@ from firn_runtime.tasks import (
     PieceAddress,
     PlannedStage,
     PlanReply,
+    ResultFinish,
     Task,
     TaskFailure,
     TaskInput,
@@ -238,7 +239,7 @@ class Attempt:
                 work = self._relay(run) if task.exchange is ExchangeKind.RESULT else _last(run)
                 await self._take(start, began, await work)
             except asyncio.CancelledError:
-                self._ledger.wasted.append(await stopped_statistics(run))
+                self._ledger.wasted.append((await stopped(run)).statistics)
                 raise
             finally:
                 run.close()
@@ -305,13 +306,14 @@ class Attempt:
             return
         is_result = self._plan.stages[start.task.stage].exchange is ExchangeKind.RESULT
         reply = (
-            TaskReply(statistics=Finish.model_validate_json(frame.payload).statistics)
+            ResultFinish.model_validate_json(frame.payload)
             if is_result
             else TaskReply.model_validate_json(frame.payload)
         )
-        ran = Ran(start.task, start.node, start.why, began, ended, reply.pieces, reply.statistics)
+        pieces = reply.pieces if isinstance(reply, TaskReply) else ()
+        ran = Ran(start.task, start.node, start.why, began, ended, pieces, reply.statistics, reply.operators)
         self._ledger.ran.append(ran)
-        made = tuple(Made(p.partition, p.name, p.size, p.rows, p.uri) for p in reply.pieces)
+        made = tuple(Made(p.partition, p.name, p.size, p.rows, p.uri) for p in pieces)
         self._events.put_nowait(TaskDone(start.run, made))
         if is_result:
             self._end(Ended(Finish(statistics=reply.statistics), self._unsent))

@@ -5,16 +5,15 @@ It owns a statement's bounds: cancel, timeout, and an engine that dies under it.
 
 import asyncio
 
-from firn_model.frames import Frame, FrameType, encode
-from firn_model.messages import Dispatch, Failure, Finish, Statistics
-from firn_model.profile import Profile
+from firn_model.frames import FrameType, encode
+from firn_model.messages import Dispatch, Failure, Statistics
 from firn_model.statements import StatementError
 
 from firn_runtime.attempt import ENGINE_WAIT_SECONDS, Cluster
 from firn_runtime.distributed import DistributedStatement, RunsWhole
 from firn_runtime.errors import EngineLostError
 from firn_runtime.executor import StageRun
-from firn_runtime.outcomes import Ended, Send, Stopped, failed, lost, outcome_of, stopped_statistics
+from firn_runtime.outcomes import Ended, Send, Stopped, failed, lost, outcome_of, stopped
 from firn_runtime.stage import whole
 
 _MESSAGES = {
@@ -58,8 +57,9 @@ class Coordinator:
             if work.done():
                 return work.result()
             reason = StatementError.CANCELLED if cancel.is_set() else StatementError.STATEMENT_TIMEOUT
-            statistics = await _stopped(work)
-            return failed(Failure(error=reason, message=_MESSAGES[reason], statistics=statistics))
+            until = await _stopped(work)
+            message = _MESSAGES[reason]
+            return failed(Failure(error=reason, message=message, statistics=until.statistics, profile=until.profile))
         finally:
             cancelled.cancel()
             if not work.done():
@@ -67,8 +67,8 @@ class Coordinator:
 
     async def _stages(self, dispatch: Dispatch, send: Send) -> Ended:
         """Run a statement in stages where that is worth it, else whole."""
-        reason = None
-        if self._is_worth_cutting(dispatch):
+        reason = self._runs_whole_because(dispatch)
+        if reason is None:
             try:
                 return await DistributedStatement(self._cluster, dispatch, send).run()
             except RunsWhole as answer:
@@ -77,28 +77,33 @@ class Coordinator:
                 return failed(lost(error))
         return await self._whole(dispatch, send, reason)
 
-    def _is_worth_cutting(self, dispatch: Dispatch) -> bool:
-        """Whether several nodes may work on it, and it reads enough: small statements are one task on the head."""
+    def _runs_whole_because(self, dispatch: Dispatch) -> str | None:
+        """Return why it is one task on the head; None when several nodes may work on it, and it reads enough."""
         if dispatch.nodes == 1 and dispatch.burst is None:
-            return False
-        if dispatch.write is not None or any(table.row_column is not None for table in dispatch.tables):
-            return False  # a row's place in its file is counted by one reader of the file
+            return "its cluster has one node"
+        if dispatch.write is not None:
+            return "it writes"
+        if any(table.row_column is not None for table in dispatch.tables):
+            return "the places of rows in a file are counted by one reader of the file"
         size = sum(file.size_bytes for table in dispatch.tables for file in table.files)
         least = self._small_bytes if dispatch.nodes > 1 else max(self._small_bytes, _least_burst_bytes(dispatch))
-        return size >= least and bool(self._cluster.members.usable())
+        if size < least:
+            return f"its files have {size:,} bytes; stages are worth it from {least:,} on"
+        return None if self._cluster.members.usable() else "no node was ready for stages"
 
-    async def _whole(self, dispatch: Dispatch, send: Send, reason: str | None) -> Ended:
+    async def _whole(self, dispatch: Dispatch, send: Send, reason: str) -> Ended:
         """Run a statement on the head's engine alone."""
+        head = next((node.pod_uid for node in self._cluster.members.usable()), "")
         try:
-            run = await self._cluster.executor.run(whole(dispatch), ENGINE_WAIT_SECONDS)
+            run = await self._cluster.executor.run(whole(dispatch, head, reason), ENGINE_WAIT_SECONDS)
         except EngineLostError as error:
             return failed(lost(error))
         try:
-            return await _relayed(run, send, reason)
+            return await _relayed(run, send)
         except EngineLostError as error:
             return failed(lost(error))
         except (asyncio.CancelledError, ConnectionError):
-            raise Stopped(await stopped_statistics(run)) from None
+            raise await stopped(run) from None
         finally:
             run.close()
 
@@ -107,23 +112,19 @@ def _least_burst_bytes(dispatch: Dispatch) -> int:
     return dispatch.burst.min_scan_bytes if dispatch.burst is not None else 0
 
 
-async def _relayed(run: StageRun, send: Send, reason: str | None) -> Ended:
+async def _relayed(run: StageRun, send: Send) -> Ended:
     """Send a stage's rows on as they come; leave those that came together with its last frame."""
     while True:
         frames = await run.frames()
         last = frames[-1]
         if last.type is not FrameType.ARROW:
-            outcome = outcome_of(last)
-            if reason is not None and isinstance(outcome, Finish):
-                outcome = outcome.model_copy(update={"profile": Profile(whole_because=reason)})
-                frames[-1] = Frame(FrameType.FINISH, outcome.model_dump_json().encode())
-            return Ended(outcome, b"".join(encode(frame.type, frame.payload) for frame in frames))
+            return Ended(outcome_of(last), b"".join(encode(frame.type, frame.payload) for frame in frames))
         await send(b"".join(encode(frame.type, frame.payload) for frame in frames))
 
 
-async def _stopped(work: "asyncio.Future[Ended]") -> Statistics:
+async def _stopped(work: "asyncio.Future[Ended]") -> Stopped:
     """Stop the stages, wait until the engine has let go of them, and return what they used."""
     work.cancel()
     await asyncio.wait({work})
     error = None if work.cancelled() else work.exception()
-    return error.statistics if isinstance(error, Stopped) else Statistics()
+    return error if isinstance(error, Stopped) else Stopped(Statistics())

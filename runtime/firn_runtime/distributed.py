@@ -56,7 +56,8 @@ class DistributedStatement:
                 self._ledger.replanned_because.append(getattr(ended.outcome, "message", ""))
             return self._told(ended)
         except asyncio.CancelledError:
-            raise Stopped(self._statistics()) from None
+            statistics = self._statistics()
+            raise Stopped(statistics, self._profile(statistics)) from None
         finally:
             self._cluster.members.release(self._dispatch.statement_id)
 
@@ -92,11 +93,14 @@ class DistributedStatement:
         files = sum(len(table.files) for table in self._dispatch.tables)
         return statistics_of(self._ledger, len(self._stages), files, time.monotonic() - self._began)
 
+    def _profile(self, statistics: Statistics) -> Profile:
+        return profile_of(self._ledger, self._stages, statistics.execute_seconds)
+
     def _told(self, ended: Ended) -> Ended:
         """Return the end with the statistics of all tasks and the profile."""
         statistics = self._statistics()
+        profile = self._profile(statistics)
         if isinstance(ended.outcome, Failure):
-            return failed(ended.outcome.model_copy(update={"statistics": statistics}))
-        profile: Profile = profile_of(self._ledger, self._stages, statistics.execute_seconds)
+            return failed(ended.outcome.model_copy(update={"statistics": statistics, "profile": profile}))
         finish = Finish(statistics=statistics, profile=profile)
         return Ended(finish, ended.unsent + encode(FrameType.FINISH, finish.model_dump_json().encode()))

@@ -6,7 +6,7 @@ session only while its text is bound, under a lock; planning and running need no
 
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.objects import RewrittenError
 from firn_runtime.cache.scan_needs import needs_of
 from firn_runtime.errors import StatementFailedError
+from firn_runtime.operators import Reading
 from firn_runtime.planner import Planner
 from firn_runtime.scans import file_scans
 from firn_runtime.sizes import SizeCheck
@@ -69,10 +70,10 @@ class Query:
         """Let go of the rows to come."""
         self.streams.clear()
 
-    def statistics(self, bytes_produced: int) -> Statistics:
-        """Return what the query has used so far."""
+    def statistics(self, read: Sequence[Reading], bytes_produced: int) -> Statistics:
+        """Return what the query has used so far, from what was read of its plan."""
         used = measure(
-            self.plan,
+            read,
             rows=self.rows,
             bytes_produced=bytes_produced,
             files=self.files,

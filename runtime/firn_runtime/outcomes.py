@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from firn_model.frames import Frame, FrameType, encode
 from firn_model.messages import Failure, Finish, Statistics
+from firn_model.profile import Profile
 from firn_model.statements import StatementError
 
 from firn_runtime.errors import EngineLostError
@@ -29,11 +30,12 @@ class Ended:
 
 
 class Stopped(Exception):
-    """A statement was stopped; carries what it used until then."""
+    """A statement was stopped; carries what it used until then, and how it ran."""
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, profile: Profile | None = None) -> None:
         super().__init__("stopped")
         self.statistics = statistics
+        self.profile = profile
 
 
 def outcome_of(frame: Frame) -> Outcome:
@@ -56,9 +58,10 @@ def lost(error: EngineLostError) -> Failure:
     )
 
 
-async def stopped_statistics(run: StageRun) -> Statistics:
+async def stopped(run: StageRun) -> Stopped:
     """Cancel what an engine runs and return what it used, as far as the engine still says so."""
     with contextlib.suppress(EngineLostError, TimeoutError):
         async with asyncio.timeout(_STOP_SECONDS):
-            return outcome_of(await run.stop()).statistics
-    return Statistics()
+            outcome = outcome_of(await run.stop())
+            return Stopped(outcome.statistics, outcome.profile)
+    return Stopped(Statistics())

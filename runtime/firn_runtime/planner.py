@@ -3,14 +3,16 @@
 import base64
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from datafusion import DataFrame, SessionConfig, SessionContext
+from firn_model.messages import TableSnapshot
 
 from firn_runtime.batches import plain_schema
 from firn_runtime.binding import bind, engine_errors
 from firn_runtime.cache.placement import owner
 from firn_runtime.errors import CannotCutError
+from firn_runtime.operators import SCAN, table_of
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
 from firn_runtime.plans.regrouping import partitions_for, regroup
 from firn_runtime.plans.schemas import Schemas
@@ -58,7 +60,7 @@ class Planner:
         if len(stages) == 1:
             return PlanReply(whole_because="it is one stage", plan_seconds=time.perf_counter() - began)
         return PlanReply(
-            stages=tuple(_planned(stage, asked.nodes) for stage in stages),
+            stages=tuple(_planned(stage, asked) for stage in stages),
             schema_ipc_base64=schema,
             plan_seconds=time.perf_counter() - began,
         )
@@ -72,14 +74,22 @@ class Planner:
             return bind(self.context, sizes.stores, asked.stage, {})
 
 
-def _planned(stage: StageCut, nodes: Iterable[str]) -> PlannedStage:
+def _planned(stage: StageCut, asked: PlanAsked) -> PlannedStage:
     return PlannedStage(
         exchange=stage.exchange,
         outputs=stage.outputs,
         inputs=stage.inputs,
-        operators=stage.operators,
-        tasks=tuple(_planned_task(task, tuple(nodes)) for task in stage.tasks),
+        operators=tuple(_told(operator, asked.stage.tables) for operator in stage.operators),
+        tasks=tuple(_planned_task(task, asked.nodes) for task in stage.tasks),
     )
+
+
+def _told(operator: str, tables: tuple[TableSnapshot, ...]) -> str:
+    """Return an operator's kind, a scan with its table's name instead of a file's."""
+    kind, _, path = operator.partition(" ")
+    if not kind.endswith("_scan") or not path:
+        return operator
+    return f"{SCAN} {table}" if (table := table_of(path, tables, {})) is not None else SCAN
 
 
 def _planned_task(task: TaskCut, nodes: tuple[str, ...]) -> PlannedTask:

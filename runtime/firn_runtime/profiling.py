@@ -5,9 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from firn_model.messages import Statistics
-from firn_model.profile import MOST_TASKS, Profile, StageProfile, TaskProfile, TierBytes
+from firn_model.profile import (
+    MOST_TASKS,
+    ExchangeKind,
+    OperatorProfile,
+    Profile,
+    StageProfile,
+    TaskProfile,
+    TierBytes,
+)
 
+from firn_runtime.operators import summed
 from firn_runtime.schedule.words import Counts, TaskId, Why
+from firn_runtime.stage import Stage
 from firn_runtime.tasks import PieceMade, PlannedStage
 
 _SUMMED = (
@@ -38,6 +48,7 @@ class Ran:
     ended: float
     pieces: tuple[PieceMade, ...]
     used: Statistics
+    operators: tuple[OperatorProfile, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -136,17 +147,49 @@ def _stage(number: int, planned: PlannedStage, runs: list[Ran], retried: int) ->
             )
             for run in slowest
         ),
+        plan=summed([run.operators for run in runs], planned.operators),
+    )
+
+
+def whole_profile(stage: Stage, used: Statistics, plan: tuple[OperatorProfile, ...]) -> Profile:
+    """Return how a statement ran that one engine ran whole."""
+    nodes = (stage.node,) if stage.node else ()
+    only = StageProfile(
+        number=0,
+        exchange=ExchangeKind.RESULT,
+        operators=tuple(operator.name for operator in plan),
+        tasks=1,
+        nodes=nodes,
+        rows_scanned=used.rows_scanned,
+        rows_out=used.rows_written or used.rows_produced,
+        bytes_out=used.bytes_written or used.bytes_produced,
+        bytes=_tiers(used),
+        ended_seconds=used.execute_seconds,
+        task_seconds=used.execute_seconds,
+        cpu_seconds=used.cpu_seconds,
+        plan=plan,
+    )
+    return Profile(
+        stages=(only,),
+        nodes=nodes,
+        whole_because=stage.whole_because,
+        plan_seconds=used.plan_seconds,
+        execute_seconds=used.execute_seconds,
     )
 
 
 def _bytes(runs: Sequence[Ran]) -> TierBytes:
-    used = [run.used for run in runs]
+    kept = sum(piece.size for run in runs for piece in run.pieces if piece.tier == "memory")
+    sums = {name: sum(getattr(_tiers(run.used), name) for run in runs) for name in TierBytes.model_fields}
+    return TierBytes(**{**sums, "kept_in_memory": kept})
+
+
+def _tiers(used: Statistics) -> TierBytes:
     return TierBytes(
-        scanned_from_memory=sum(each.bytes_from_memory for each in used),
-        scanned_from_disk=sum(each.bytes_from_disk for each in used),
-        scanned_from_object_store=sum(each.bytes_from_object_store for each in used),
-        fetched_from_peers=sum(each.bytes_from_peers for each in used),
-        kept_in_memory=sum(piece.size for run in runs for piece in run.pieces if piece.tier == "memory"),
-        spilled_to_disk=sum(each.bytes_spilled_local for each in used),
-        spilled_to_object_store=sum(each.bytes_spilled_remote for each in used),
+        scanned_from_memory=used.bytes_from_memory,
+        scanned_from_disk=used.bytes_from_disk,
+        scanned_from_object_store=used.bytes_from_object_store,
+        fetched_from_peers=used.bytes_from_peers,
+        spilled_to_disk=used.bytes_spilled_local,
+        spilled_to_object_store=used.bytes_spilled_remote,
     )

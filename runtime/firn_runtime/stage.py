@@ -24,6 +24,8 @@ class Stage(Message):
     object_store: ObjectStoreAccess | None = None
     parallelism: int | None = Field(default=None, ge=1)
     write: WriteTarget | None = None
+    node: str = Field(default="", description="Pod UID of where it runs, for its profile.")
+    whole_because: str | None = Field(default=None, description="Why it is not run in stages, for its profile.")
 
     @property
     def parquet_files(self) -> list[DataFile]:
@@ -36,8 +38,8 @@ class Stage(Message):
         return self.write is not None or any(table.files for table in self.tables)
 
 
-def whole(dispatch: Dispatch) -> Stage:
-    """Return a statement as one stage."""
+def whole(dispatch: Dispatch, node: str = "", because: str | None = None) -> Stage:
+    """Return a statement as one stage that runs on a node, and why."""
     return Stage(
         statement_id=dispatch.statement_id,
         sql=dispatch.sql,
@@ -45,4 +47,6 @@ def whole(dispatch: Dispatch) -> Stage:
         object_store=dispatch.object_store,
         parallelism=dispatch.parallelism,
         write=dispatch.write,
+        node=node,
+        whole_because=because,
     )

@@ -1,17 +1,15 @@
-"""What a statement used, from the metrics of its executed plan (datafusion's `ExecutionPlan.collect_metrics`)."""
+"""What a statement used, from the metrics of its executed plan's operators."""
 
-from datafusion.plan import ExecutionPlan, MetricsSet
+from collections.abc import Iterable
+
 from firn_model.messages import Statistics
 
 from firn_runtime.cache.lease import Lease
-
-_NANOSECONDS = 1e9
-_EXCHANGE = "file_type=arrow"
-"""In the description of a leaf that reads what a stage gave out: nothing of a table."""
+from firn_runtime.operators import NANOSECONDS, Reading
 
 
 def measure(
-    plan: ExecutionPlan,
+    read: Iterable[Reading],
     *,
     rows: int,
     bytes_produced: int,
@@ -27,19 +25,15 @@ def measure(
     reads from local disk was brought there by the lease, which knows from where; with `is_local` that is all.
     """
     scanned_rows = scanned_bytes = remote_bytes = spilled_bytes = opened = nanoseconds = 0
-    for description, metrics in plan.collect_metrics():
-        spilled_bytes += metrics.spilled_bytes or 0
-        if _EXCHANGE in description:
-            nanoseconds += metrics.elapsed_compute or 0
-        elif description.startswith("DataSourceExec"):
-            scanned_rows += metrics.output_rows or 0
-            read_bytes = _sum(metrics, "bytes_scanned")
+    for reading in read:
+        nanoseconds += reading.nanoseconds
+        spilled_bytes += reading.spilled_bytes
+        if reading.is_scan:
+            scanned_rows += reading.rows
+            read_bytes = reading.sum("bytes_scanned")
             scanned_bytes += read_bytes
-            remote_bytes += 0 if is_local or lease.reads_by(description) else read_bytes
-            opened += _sum(metrics, "files_opened")
-            nanoseconds += max(metrics.elapsed_compute or 0, _sum(metrics, "time_elapsed_processing"))
-        else:
-            nanoseconds += metrics.elapsed_compute or 0
+            remote_bytes += 0 if is_local or lease.reads_by(reading.description) else read_bytes
+            opened += reading.sum("files_opened")
     usage = lease.usage
     return Statistics(
         rows_produced=rows,
@@ -52,11 +46,7 @@ def measure(
         bytes_from_disk=usage.disk_bytes,
         bytes_spilled_local=spilled_bytes,
         files_scanned=min(opened, files),
-        cpu_seconds=nanoseconds / _NANOSECONDS,
+        cpu_seconds=nanoseconds / NANOSECONDS,
         plan_seconds=plan_seconds,
         execute_seconds=execute_seconds,
     )
-
-
-def _sum(metrics: MetricsSet, name: str) -> int:
-    return metrics.sum_by_name(name) or 0

@@ -19,6 +19,7 @@ from firn_runtime.cache.task_scans import LOCAL_STORE, localise
 from firn_runtime.engine import Engine
 from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
 from firn_runtime.exchange.tiers import Tier
+from firn_runtime.operators import Reading
 from firn_runtime.plans.cutting import exchange_read
 from firn_runtime.plans.tree import Node, kind_of, parse, walk
 from firn_runtime.statistics import measure
@@ -57,10 +58,10 @@ class RunningTask:
         """Let go of the rows to come."""
         self.streams.clear()
 
-    def statistics(self, bytes_produced: int) -> Statistics:
-        """Return what the task has used so far."""
+    def statistics(self, read: Sequence[Reading], bytes_produced: int) -> Statistics:
+        """Return what the task has used so far, from what was read of its plan."""
         return measure(
-            self.plan,
+            read,
             rows=self.rows,
             bytes_produced=bytes_produced,
             files=1 << 30,

@@ -7,7 +7,7 @@ Each request is JSON, its length before it; over TCP a ticket goes between the t
 | Stage | the statement's frames |
 | PlanAsked | frame F with PlanReply, or E |
 | Task that gives pieces out | frame F with TaskReply, or E with TaskFailure |
-| Task of the result | the statement's frames, or E with TaskFailure |
+| Task of the result | the statement's frames, the last one F with ResultFinish, or E with TaskFailure |
 | Hold | frame F with {} when the statement is known; its pieces are kept until the connection closes |
 | Drop | frame F with {} |
 | Fetch | for each name eight bytes of length and the piece's bytes; all ones when it is not here |
@@ -17,8 +17,8 @@ import struct
 from typing import Annotated, Literal
 
 from firn_model.base import Message
-from firn_model.messages import Failure, ObjectStoreAccess, Statistics
-from firn_model.profile import ExchangeKind
+from firn_model.messages import Failure, Finish, ObjectStoreAccess, Statistics
+from firn_model.profile import ExchangeKind, OperatorProfile
 from pydantic import Field, TypeAdapter
 
 from firn_runtime.stage import Stage
@@ -127,6 +127,13 @@ class TaskReply(Message):
     pieces: tuple[PieceMade, ...] = ()
     statistics: Statistics = Statistics()
     seconds: float = 0
+    operators: tuple[OperatorProfile, ...] = ()
+
+
+class ResultFinish(Finish):
+    """What the task of the result used; its rows went before it."""
+
+    operators: tuple[OperatorProfile, ...] = ()
 
 
 class TaskFailure(Failure):

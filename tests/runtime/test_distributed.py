@@ -14,7 +14,7 @@ from firn_local.cache import Cache
 from firn_local.layout import Layout
 from firn_local.tpch import PARTS, QUERIES, Tpch, as_answer
 from firn_model.frames import FrameReader, FrameType
-from firn_model.messages import Finish, TableSnapshot
+from firn_model.messages import Failure, Finish, TableSnapshot
 from firn_model.statements import StatementError
 
 from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, Answer, Lake, free_port, versitygw, wait_for
@@ -106,6 +106,36 @@ async def test_a_profile_tells_how_it_ran(pair: LocalCluster, small_lake: Lake, 
     assert sum(stage.bytes.fetched_from_peers for stage in profile.stages) == answer.statistics.bytes_from_peers > 0
     assert sum(stage.bytes.kept_in_memory for stage in profile.stages) > 0
     assert profile.stages[-1].rows_out == answer.statistics.rows_produced == 10
+    operators = [operator for stage in profile.stages for operator in stage.plan]
+    scans = [operator for operator in operators if operator.name.startswith("Scan ")]
+    assert {scan.name for scan in scans} == {"Scan customer", "Scan orders", "Scan lineitem"}
+    assert sum(scan.rows for scan in scans) == answer.statistics.rows_scanned
+    assert sum(scan.bytes_scanned for scan in scans) == answer.statistics.bytes_scanned
+    assert sum(operator.seconds for operator in operators) == pytest.approx(answer.statistics.cpu_seconds, abs=1e-6)
+    read = {operator.name for operator in operators if operator.name.startswith("read stage")}
+    assert read == {f"read stage {number}" for number in range(len(profile.stages) - 1)}
+    assert not [operator for operator in operators if operator.name in ("Scan", "Exchange")]
+
+
+async def test_a_whole_statement_has_a_profile_and_its_reason(pair: LocalCluster, small_lake: Lake) -> None:
+    answer = await pair.run("SELECT count(*) FROM nation WHERE n_regionkey > 1", small_lake.tables("nation"), nodes=1)
+    assert isinstance(answer.last, Finish)
+    profile = answer.last.profile
+    assert profile is not None
+    assert profile.whole_because == "its cluster has one node"
+    (stage,) = profile.stages
+    assert stage.nodes == profile.nodes == ("node-0",)
+    assert (stage.rows_scanned, stage.rows_out) == (answer.statistics.rows_scanned, 1)
+    assert [operator.depth for operator in stage.plan] == sorted(operator.depth for operator in stage.plan)
+    assert stage.plan[-1].name == "Scan nation"
+    assert "n_regionkey > 1" in "".join(operator.detail for operator in stage.plan)
+
+
+async def test_a_statement_that_fails_tells_how_it_ran_until_then(pair: LocalCluster, small_lake: Lake) -> None:
+    answer = await pair.run(ENDLESS, small_lake.tables("lineitem"), timeout_seconds=1.0)
+    assert isinstance(answer.last, Failure)
+    assert answer.last.profile is not None
+    assert answer.last.profile.stages[0].operators
 
 
 @pytest.mark.parametrize("number", [3, 9, 13, 18, 21])

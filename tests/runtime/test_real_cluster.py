@@ -32,4 +32,6 @@ async def test_two_real_nodes_share_a_statement(lake: Lake) -> None:
         whole = await head.run(sql, lake.tables("lineitem"), epoch="epoch-1")
         assert whole.rows == answer.rows
         assert isinstance(whole.last, Finish)
-        assert whole.last.profile is None
+        assert whole.last.profile is not None
+        assert whole.last.profile.whole_because == "its cluster has one node"
+        assert whole.last.profile.nodes == (head.pod_uid,)

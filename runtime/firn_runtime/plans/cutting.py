@@ -56,7 +56,7 @@ class StageCut:
     tasks: tuple[TaskCut, ...]
     inputs: tuple[int, ...]
     operators: tuple[str, ...]
-    """The kinds of its nodes, from the root: for the profile's picture."""
+    """The kinds of its nodes, from the root, and what its leaves read: a stage, or tables by a first file."""
 
     @property
     def is_scan(self) -> bool:
@@ -142,8 +142,11 @@ def exchange_read(node: Node) -> int | None:
 
 
 def _operator(node: Node) -> str:
-    stage = exchange_read(node)
-    return kind_of(node) if stage is None else f"read stage {stage}"
+    stage, kind = exchange_read(node), kind_of(node)
+    if stage is not None:
+        return f"read stage {stage}"
+    paths = (file.path for group in inner(node).files.groups for file in group.files) if kind in FILE_SCANS else ()
+    return f"{kind} {next(iter(paths), '')}".rstrip()
 
 
 def _tasks(root: Node, exchange: ExchangeKind) -> Iterable[TaskCut]:
