@@ -8,6 +8,7 @@
 | `GET /statements/{id}?wait_seconds=` | | StatementReply, when final or after the wait |
 | `GET /statements/{id}/result?format=json` and `&offset=&limit=` | | ResultPage |
 | `GET /statements/{id}/result?format=arrow` | | an Arrow IPC stream |
+| `GET /statements/{id}/profile` | | ProfileReply, once it has ended |
 | `POST /statements/{id}/cancel` | | StatementReply |
 | `GET /warehouses`, `GET /warehouses/{name}` | | WarehouseList, WarehouseReply |
 | `POST /warehouses` | CreateWarehouse | WarehouseReply |
@@ -27,6 +28,7 @@ from pydantic import Field
 
 from firn_model.base import Credits, Message
 from firn_model.messages import Statistics
+from firn_model.profile import Profile
 from firn_model.statements import StatementError, StatementState
 
 PREFIX = "/api/v1"
@@ -133,6 +135,13 @@ class StatementReply(Message):
     progress: StatementProgress | None = Field(default=None, description="While it runs, once its head has told.")
     result: ResultPage | None = Field(default=None, description="The first rows, once it has succeeded.")
     steps: tuple[StepTime, ...] = ()
+
+
+class ProfileReply(Message):
+    """How a statement ran, and the statement without its rows."""
+
+    statement: StatementReply
+    profile: Profile
 
 
 class StatementList(Message):

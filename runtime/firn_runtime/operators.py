@@ -18,8 +18,8 @@ SCAN = "Scan"
 _FIRST = (SCAN + " ", "read stage ")
 """How kinds begin that are told as they were planned: what a leaf reads is known there."""
 _FILES = re.compile(r"^file_groups=\{.*?\]\}, ")
-_PRUNING = re.compile(r", (dynamic_rg_pruning|pruning_predicate|required_guarantees)=.*$")
-_FIRST_FILE = re.compile(r"\[\[([^,\]]+)")
+_PRUNING = re.compile(r", file_type=\w+|, (dynamic_rg_pruning|pruning_predicate|required_guarantees)=.*$")
+_FIRST_FILE = re.compile(r"\[\[([^,\]]+?)(?::\d+\.\.\d+)?[,\]]")
 _PLACE = re.compile(r"@\d+")
 
 

@@ -60,6 +60,7 @@ class Runner:
     async def run(self, ticket: Ticket, head: Head, attempt: Attempt) -> Outcome:
         """Run one attempt to its end. A cancelled call leaves no result behind."""
         gatherer = ResultGatherer(self._store, attempt.statement_id)
+        ticket.profile = None
         outcome: Outcome | None = None
         try:
             if ticket.query.write is None:
@@ -83,6 +84,7 @@ class Runner:
         try:
             return Succeeded(*await self._writes.run(ticket, head, attempt))
         except StoppedError as stopped:
+            ticket.ran(stopped.failure.profile)
             return _outcome(stopped.failure)
         except ServicesError as error:
             return Failed(as_statement_error(error))
@@ -95,16 +97,19 @@ class Runner:
             elif frame.type is FrameType.PROGRESS:
                 ticket.hear(frame.payload, datetime.now(UTC))
             else:
-                return await self._last(frame, gatherer)
+                return await self._last(ticket, frame, gatherer)
         return Lost("the head's answer ended before its last frame")
 
-    async def _last(self, frame: Frame, gatherer: ResultGatherer) -> Outcome:
+    async def _last(self, ticket: Ticket, frame: Frame, gatherer: ResultGatherer) -> Outcome:
         try:
             if frame.type is FrameType.FINISH:
-                statistics = Finish.model_validate_json(frame.payload).statistics
+                finish = Finish.model_validate_json(frame.payload)
+                statistics = finish.statistics
+                ticket.ran(finish.profile)
                 result = await gatherer.finish(statistics.rows_produced, datetime.now(UTC) + self._keep_for)
                 return Succeeded(result, statistics)
             answer = Failure.model_validate_json(frame.payload)
+            ticket.ran(answer.profile)
         except ValidationError as error:
             return Lost(f"the head's last frame cannot be read: {error}")
         return _outcome(answer)

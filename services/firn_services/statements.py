@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import structlog
-from firn_model.api import INLINE_ROWS, ErrorDetail, ResultPage, StatementReply, SubmitRequest
+from firn_model.api import INLINE_ROWS, ErrorDetail, ProfileReply, ResultPage, StatementReply, SubmitRequest
 from firn_model.statements import StatementError, StatementState
 
 from firn_services import metrics
@@ -288,6 +288,17 @@ class Statements:
         if result is None:
             raise NotFoundError(f"the result of statement {statement_id} has expired; run it again")
         return result
+
+    async def profile(self, statement_id: str) -> ProfileReply:
+        """Return how a statement ran. Raises NotFoundError when that is not known, ConflictError while it runs."""
+        record = await self.record(statement_id)
+        if not record.state.is_final:
+            raise ConflictError(f"statement {statement_id} is {record.state.value}: its profile comes with its end")
+        profile = await asyncio.to_thread(self._store.profile, statement_id)
+        if profile is None:
+            why = "the services answered it" if record.cluster is None else "it ended before its warehouse told"
+            raise NotFoundError(f"statement {statement_id} has no profile: {why}")
+        return ProfileReply.model_construct(statement=self._reply(record, None), profile=profile)
 
     async def newest(self, warehouse: str | None, state: StatementState | None, limit: int) -> list[StatementReply]:
         """Return the newest statements first, without rows."""

@@ -8,10 +8,12 @@ from datetime import datetime
 import structlog
 from firn_model.api import ErrorDetail, StatementProgress
 from firn_model.messages import Progress
+from firn_model.profile import Profile
 from pydantic import ValidationError
 
 from firn_services.decide.needs import Estimate
 from firn_services.errors import StatementFailedError
+from firn_services.profiles import in_turn
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.sql.query import Query
 
@@ -55,6 +57,8 @@ class Ticket:
         self.losses = 0
         self._on_end = on_end
         self.result: ResultRecord | None = None
+        self.profile: Profile | None = None
+        """How it ran, once its last attempt has told."""
         self.done = asyncio.Event()
         self.stop_with: ErrorDetail | None = None
         """Set when somebody wants it stopped: how it then ends."""
@@ -82,6 +86,10 @@ class Ticket:
         self.progress = Heard(said, now)
         if self._on_progress is not None:
             self._on_progress(said)
+
+    def ran(self, profile: Profile | None) -> None:
+        """Note how a query of its attempt ran; one that writes may have two."""
+        self.profile = profile if self.profile is None or profile is None else in_turn(self.profile, profile)
 
     def end(self) -> None:
         """Tell everybody that its final state is durable."""

@@ -287,7 +287,7 @@ class WarehouseQueue:
         self.decide()
 
     async def _finish(self, ticket: Ticket) -> None:
-        await self._parts.store.finish(ticket.record, ticket.result)
+        await self._parts.store.finish(ticket.record, ticket.result, ticket.profile)
         metrics.STATEMENTS.labels(ticket.record.state.value).inc()
         ticket.end()
 

@@ -81,6 +81,7 @@ class Writes:
             if (result := await asyncio.to_thread(self.done, ticket.record)) is not None:
                 return result, Statistics()
             query = await self._compiled(ticket.record)
+            ticket.profile = None
             try:
                 counts, used = await self._round(ticket, head, replace(attempt, round=number), query)
             except ConflictingChangeError as conflict:
@@ -136,6 +137,7 @@ class Writes:
             elif frame.type is FrameType.FINISH:
                 ticket.step("first_batch", datetime.now(UTC))
                 finish = Finish.model_validate_json(frame.payload)
+                ticket.ran(finish.profile)
                 return Written(bytes(rows), finish.written, finish.statistics)
             elif frame.type is FrameType.FAILURE:
                 raise StoppedError(Failure.model_validate_json(frame.payload))

@@ -11,6 +11,7 @@ from firn_model import frames, signing
 from firn_model.messages import (
     Cancel,
     Dispatch,
+    Failure,
     Finish,
     HeldStatement,
     Progress,
@@ -20,6 +21,7 @@ from firn_model.messages import (
     ReportReply,
     Statistics,
 )
+from firn_model.profile import Profile
 
 Answer = Callable[["FakeHead", Dispatch, web.StreamResponse], Awaitable[None]]
 
@@ -36,15 +38,24 @@ async def one_row(head: "FakeHead", dispatch: Dispatch, answer: web.StreamRespon
     await rows(pa.table({"one": [1]}))(head, dispatch, answer)
 
 
-def rows(table: pa.Table, chunk_bytes: int = 1 << 16) -> Answer:
-    """Answer with a table, in frames of a size."""
+def rows(table: pa.Table, chunk_bytes: int = 1 << 16, profile: Profile | None = None) -> Answer:
+    """Answer with a table, in frames of a size, and how it ran."""
 
     async def reply(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
         data = arrow_bytes(table)
         for at in range(0, len(data), chunk_bytes):
             await answer.write(frames.encode(frames.FrameType.ARROW, data[at : at + chunk_bytes]))
-        finish = Finish(statistics=Statistics(rows_produced=table.num_rows))
+        finish = Finish(statistics=Statistics(rows_produced=table.num_rows), profile=profile)
         await answer.write(frames.encode(frames.FrameType.FINISH, finish.model_dump_json().encode()))
+
+    return reply
+
+
+def fails(failure: Failure) -> Answer:
+    """Answer that it has failed."""
+
+    async def reply(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
+        await answer.write(frames.encode(frames.FrameType.FAILURE, failure.model_dump_json().encode()))
 
     return reply
 

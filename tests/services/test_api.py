@@ -239,7 +239,13 @@ async def test_statements_are_listed_newest_first(account: TestAccount) -> None:
 
 async def test_every_door_is_closed_without_a_login(account: TestAccount) -> None:
     account.http.headers["Authorization"] = "Bearer nonsense"
-    for method, path in [("GET", "/statements"), ("POST", "/statements"), ("GET", "/warehouses"), ("GET", "/tables")]:
+    for method, path in [
+        ("GET", "/statements"),
+        ("POST", "/statements"),
+        ("GET", "/warehouses"),
+        ("GET", "/tables"),
+        ("GET", "/statements/x/profile"),
+    ]:
         answer = await account.call(method, path, {} if method == "POST" else None, status=401)
         assert answer["error"]["error"] == "unauthenticated"
     await account.call("POST", "/login", {"user": "admin", "password": "summer"}, status=401)

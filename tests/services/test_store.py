@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from firn_model.api import ErrorDetail
 from firn_model.messages import Statistics
+from firn_model.profile import ExchangeKind, Profile, StageProfile
 from firn_model.statements import StatementState
 from firn_services.record import ResultRecord, StatementRecord, TransitionError
 from firn_services.store.database import migrate, open_database
@@ -18,7 +19,7 @@ from firn_services.store.logins import LoginStore, TokenRecord
 from firn_services.store.statements import DuplicateRequestError, StatementStore
 from firn_services.store.tables import metadata
 from firn_services.store.writer import Writer
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, event, inspect, text
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 123456, tzinfo=UTC)
 
@@ -100,6 +101,18 @@ async def test_a_statement_comes_back_as_it_was_saved(store: StatementStore) -> 
     assert store.result("id-1") == result
     assert store.unfinished() == []
     assert store.last_place() == 1
+
+
+async def test_a_profile_is_kept_with_the_end_in_one_commit(store: StatementStore, engine: Engine) -> None:
+    commits = []
+    event.listen(engine, "commit", commits.append)
+    await store.accept(record(1))
+    ended = record(1).running("w-1", NOW).succeeded(Statistics(), NOW)
+    profile = Profile(stages=(StageProfile(number=0, exchange=ExchangeKind.RESULT, tasks=3, skew=2.5),))
+    await store.finish(ended, ResultRecord("id-1", 0, 0, b"", None, NOW), profile)
+    assert store.profile("id-1") == profile
+    assert store.profile("id-2") is None
+    assert len(commits) == 2
 
 
 async def test_failures_keep_their_detail(store: StatementStore) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from firn_model.api import StatementList, StatementReply, SubmitRequest
+from firn_model.api import ProfileReply, StatementList, StatementReply, SubmitRequest
 from firn_model.statements import StatementState
 from pydantic import ValidationError
 
@@ -66,6 +66,13 @@ async def get(request: Request) -> Response:
     caller_in(request)
     wait_seconds = _wait_seconds(request.query_params.get("wait_seconds", "0"))
     return as_json(await services_in(request).statements.get(request.path_params["statement_id"], wait_seconds))
+
+
+@router.get("/statements/{statement_id}/profile", responses={200: {"model": ProfileReply}})
+async def profile(statement_id: str, services: ServicesOf, user: Caller) -> Response:
+    """Return how a statement ran."""
+    del user
+    return as_json(await services.statements.profile(statement_id))
 
 
 @router.post("/statements/{statement_id}/cancel")

@@ -8,18 +8,21 @@ from typing import Any
 
 from firn_model.api import ErrorDetail, StepTime
 from firn_model.messages import Statistics
+from firn_model.profile import Profile
 from firn_model.statements import StatementState
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from firn_services.profiles import bounded
 from firn_services.record import ResultRecord, StatementRecord
-from firn_services.store.tables import results, statements
+from firn_services.store.tables import profiles, results, statements
 from firn_services.store.writer import Writer
 
 SOON_SECONDS = 0.05
 _CHANGING = ("state", "cluster", "attempts", "started_at", "ended_at", "detail", "statistics", "steps")
 _INSERT = insert(statements)
 _INSERT_RESULT = insert(results)
+_INSERT_PROFILE = insert(profiles)
 _UPDATE = (
     update(statements).where(statements.c.id == bindparam("statement")).values({c: bindparam(c) for c in _CHANGING})
 )
@@ -80,16 +83,28 @@ class StatementStore:
             self._timer.cancel()
             self._timer = None
 
-    async def finish(self, record: StatementRecord, result: ResultRecord | None) -> None:
-        """Make a final state and its result durable together."""
+    async def finish(
+        self, record: StatementRecord, result: ResultRecord | None, profile: Profile | None = None
+    ) -> None:
+        """Make a final state, its result and how it ran durable together."""
+        text = bounded(profile) if profile is not None else None
         self._soon.pop(record.id, None)
 
         def operation(connection: Connection) -> None:
             connection.execute(_UPDATE, _changes(record))
             if result is not None:
                 connection.execute(_INSERT_RESULT, _result_row(result))
+            if text is not None:
+                connection.execute(_INSERT_PROFILE, {"statement_id": record.id, "profile": text})
 
         await self._writer.write(operation)
+
+    def profile(self, statement_id: str) -> Profile | None:
+        """Return how a statement ran; None when that was not kept. Blocks."""
+        query = select(profiles.c.profile).where(profiles.c.statement_id == statement_id)
+        with self._reading() as connection:
+            text = connection.execute(query).scalar_one_or_none()
+        return None if text is None else Profile.model_validate_json(text)
 
     def read(self, statement_id: str) -> StatementRecord | None:
         """Return a statement. Blocks."""

@@ -79,6 +79,13 @@ results = Table(
     Index("statement_results_expiry", "expires_at"),
 )
 
+profiles = Table(
+    "statement_profiles",
+    metadata,
+    Column("statement_id", String(36), primary_key=True),
+    Column("profile", Text, nullable=False),
+)
+
 users = Table(
     "users",
     metadata,
