@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from firn.client import Client
-from firn.connection import Options, connect
+from firn.connection import connect
 from firn.errors import FirnError
+from firn.options import Options
 from firn_local.layout import Layout
 from firn_model.api import CreateWarehouse, SubmitRequest
 from measures import Sample, Summary, breakdown, step_summaries

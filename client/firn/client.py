@@ -12,6 +12,7 @@ from urllib.parse import quote
 import aiohttp
 from firn_model.api import (
     PREFIX,
+    AlterWarehouse,
     CreateWarehouse,
     ErrorDetail,
     ErrorReply,
@@ -207,6 +208,13 @@ class Client:
     async def create_warehouse(self, request: CreateWarehouse) -> WarehouseReply:
         """Create a warehouse; it starts suspended."""
         return _parsed(WarehouseReply, await self._call("POST", "/warehouses", request, repeatable=False))
+
+    async def alter_warehouse(self, name: str, request: AlterWarehouse) -> WarehouseReply:
+        """Change options of a warehouse."""
+        return _parsed(
+            WarehouseReply,
+            await self._call("PATCH", f"/warehouses/{_quoted(name)}", request, repeatable=request.rename_to is None),
+        )
 
     async def suspend(self, name: str) -> WarehouseReply:
         """Ask for a suspension: running statements finish, the next one resumes."""

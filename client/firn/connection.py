@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from firn import kubectl
@@ -12,17 +11,8 @@ from firn.endpoint import Endpoint, FixedEndpoint
 from firn.errors import LoginRefused, UsageError
 from firn.forward import PortForward
 from firn.login import PasswordLogin, TokenCache, known_password
+from firn.options import Options
 from firn.patience import Patience
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Where the services are and who we are; None is: find out."""
-
-    url: str | None = None
-    namespace: str | None = None
-    user: str | None = None
-    password_file: Path | None = None
 
 
 @asynccontextmanager

@@ -14,6 +14,8 @@ from firn import output
 from firn.progress import progress_text, state_text
 
 SQL_WIDTH = 100
+LONGEST_SECONDS = 604_800
+"""What a statement timeout of 0 means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,38 @@ class Listing:
         used = sum(max(len(str(row[at])) for row in [self.names, *self.rows]) + 2 for at in range(len(self.names) - 1))
         room = max(shutil.get_terminal_size().columns - used, 20)
         return [[*row[:-1], _cut(row[-1], room)] for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One thing: a line for each fact and a text below for people, its record for programs."""
+
+    facts: list[tuple[str, str]]
+    listing: Listing
+    below: str = ""
+
+    def write(self, out: TextIO, form: str) -> None:
+        """Write it as facts, as one JSON object, or as a list of one."""
+        if form == "table":
+            width = max(len(name) for name, _ in self.facts)
+            for name, text in self.facts:
+                out.write(f"{name.ljust(width)}  {text}\n")
+            out.write(self.below)
+        elif form == "json":
+            out.write(json.dumps(self.listing.records[0], indent=2, ensure_ascii=False) + "\n")
+        else:
+            self.listing.write(out, form)
+
+
+def warehouse(reply: WarehouseReply) -> Single:
+    """Return one warehouse."""
+    return Single(_warehouse_facts(reply), warehouses([reply]))
+
+
+def statement(reply: StatementReply) -> Single:
+    """Return one statement, with the steps of its life."""
+    below = "".join(f"{line}\n" for line in _step_lines(reply)) + f"\n{reply.sql.strip()}\n"
+    return Single(_statement_facts(reply), statements([reply]), below)
 
 
 def warehouses(replies: Sequence[WarehouseReply]) -> Listing:
@@ -89,20 +123,24 @@ def tables(replies: Sequence[TableReply]) -> Listing:
     )
 
 
-def warehouse_facts(w: WarehouseReply) -> list[tuple[str, str]]:
-    """Return one warehouse, a line for each fact."""
-    clusters = f"{w.started_clusters} started, {w.min_cluster_count} to {w.max_cluster_count}"
+def _warehouse_facts(w: WarehouseReply) -> list[tuple[str, str]]:
+    acceleration = w.query_acceleration
     facts = [
         ("name", w.name),
         ("resource", f"virtualwarehouse/{w.resource}"),
         ("state", _state(w)),
         ("message", w.message or ""),
         ("size", f"{w.size} ({w.type})"),
-        ("clusters", clusters),
+        ("clusters", f"{w.started_clusters} started, {_range(w)}"),
         ("statements", f"{w.running} running, {w.queued} queued"),
         ("auto-suspend", _suspend(w)),
         ("auto-resume", "yes" if w.auto_resume else "no"),
+        ("concurrency", f"{w.max_concurrency_level} statements a cluster"),
+        ("timeouts", _timeouts(w)),
+        ("acceleration", _factor(acceleration.max_scale_factor) if acceleration.enabled else ""),
+        ("monitor", w.resource_monitor or ""),
         ("pool", w.pool),
+        ("credits", f"{w.credits_used:f}" if w.credits_used is not None else ""),
         ("created", _at(w.created_at)),
         ("resumed", _at(w.resumed_at)),
         ("comment", w.comment),
@@ -110,8 +148,7 @@ def warehouse_facts(w: WarehouseReply) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def statement_facts(s: StatementReply) -> list[tuple[str, str]]:
-    """Return one statement, a line for each fact; its steps follow in `step_lines`."""
+def _statement_facts(s: StatementReply) -> list[tuple[str, str]]:
     statistics = s.statistics
     facts = [
         ("id", s.id),
@@ -138,7 +175,7 @@ def statement_facts(s: StatementReply) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def step_lines(s: StatementReply) -> list[str]:
+def _step_lines(s: StatementReply) -> list[str]:
     """Return the steps of a statement's life, each with the time since the one before."""
     lines = []
     before = s.submitted_at
@@ -148,19 +185,27 @@ def step_lines(s: StatementReply) -> list[str]:
     return lines
 
 
-def write_facts(out: TextIO, facts: Sequence[tuple[str, str]]) -> None:
-    """Write names and values below each other."""
-    size = max(len(name) for name, _ in facts)
-    for name, text in facts:
-        out.write(f"{name.ljust(size)}  {text}\n")
-
-
 def _state(w: WarehouseReply) -> str:
     return f"{w.state} (held)" if w.suspended else w.state
 
 
 def _suspend(w: WarehouseReply) -> str:
     return f"{w.auto_suspend_seconds} s" if w.auto_suspend_seconds else "never"
+
+
+def _range(w: WarehouseReply) -> str:
+    if w.min_cluster_count == w.max_cluster_count:
+        return f"always {w.max_cluster_count}" if w.max_cluster_count > 1 else "1 at most"
+    return f"{w.min_cluster_count} to {w.max_cluster_count}, {w.scaling_policy.value}"
+
+
+def _timeouts(w: WarehouseReply) -> str:
+    queued = w.statement_queued_timeout_seconds
+    return f"{w.statement_timeout_seconds or LONGEST_SECONDS} s running, {f'{queued} s' if queued else 'none'} queued"
+
+
+def _factor(factor: int | None) -> str:
+    return f"up to {factor} times its size" if factor else "without a bound"
 
 
 def _at(at: datetime | None) -> str:

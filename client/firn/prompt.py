@@ -12,9 +12,10 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from firn import lists
 from firn.client import Client
-from firn.connection import Options, connect
+from firn.connection import connect
 from firn.entry import error_text
 from firn.errors import FirnError, Interrupted
+from firn.options import Options
 from firn.output import Format
 from firn.run import Runner, check_destination, stdout_width, until_interrupted
 from firn.session import Session

@@ -12,6 +12,7 @@
 | `POST /statements/{id}/cancel` | | StatementReply |
 | `GET /warehouses`, `GET /warehouses/{name}` | | WarehouseList, WarehouseReply |
 | `POST /warehouses` | CreateWarehouse | WarehouseReply |
+| `PATCH /warehouses/{name}` | AlterWarehouse | WarehouseReply |
 | `POST /warehouses/{name}/suspend`, `…/resume` | | WarehouseReply |
 | `GET /usage?warehouse=&start=&end=` | | UsageReply: credits by hour and warehouse |
 | `GET /tables` | | TableList |
@@ -29,7 +30,9 @@ from pydantic import Field
 from firn_model.base import Credits, Message
 from firn_model.messages import Statistics
 from firn_model.profile import Profile
+from firn_model.sizes import WarehouseType
 from firn_model.statements import StatementError, StatementState
+from firn_model.warehouses import ScalingPolicy
 
 PREFIX = "/api/v1"
 INLINE_ROWS = 1000
@@ -150,16 +153,56 @@ class StatementList(Message):
     statements: tuple[StatementReply, ...]
 
 
-class CreateWarehouse(Message):
+class AccelerationOptions(Message):
+    """Burst nodes of a warehouse: the options that are said."""
+
+    enabled: bool | None = None
+    max_scale_factor: int | None = Field(default=None, description="0 is no bound.")
+    min_scan_bytes: int | None = None
+    min_scan_seconds: int | None = None
+
+
+class ScalingOptions(Message):
+    """Intervals of the scaling policy: the options that are said."""
+
+    pacing_seconds: int | None = None
+    check_seconds: int | None = None
+    scale_down_checks: int | None = None
+    economy_load_seconds: int | None = None
+
+
+class WarehouseOptions(Message):
+    """The options of a warehouse that are said; what is not is its default, or stays. WarehouseSpec says more."""
+
+    type: WarehouseType | None = None
+    size: str | None = Field(default=None, description="XS, S, … 6XL, or X-SMALL, XLARGE, …")
+    min_cluster_count: int | None = None
+    max_cluster_count: int | None = None
+    scaling_policy: ScalingPolicy | None = None
+    scaling: ScalingOptions | None = None
+    auto_suspend_seconds: int | None = Field(default=None, description="0 is never.")
+    auto_resume: bool | None = None
+    suspended: bool | None = Field(default=None, description="Hold it suspended.")
+    max_concurrency_level: int | None = None
+    statement_timeout_seconds: int | None = None
+    statement_queued_timeout_seconds: int | None = None
+    query_acceleration: AccelerationOptions | None = None
+    resource_monitor: str | None = Field(default=None, description="Empty: none.")
+    pool: str | None = None
+    comment: str | None = None
+
+
+class CreateWarehouse(WarehouseOptions):
     """A new warehouse."""
 
     name: str = Field(min_length=1, max_length=255, description="SQL name.")
-    size: str = "XS"
-    auto_suspend_seconds: int = Field(default=600, ge=0)
-    auto_resume: bool = True
-    pool: str = "default"
-    comment: str = ""
     if_not_exists: bool = False
+
+
+class AlterWarehouse(WarehouseOptions):
+    """Other options for a warehouse."""
+
+    rename_to: str | None = Field(default=None, min_length=1, max_length=255, description="SQL name.")
 
 
 class WarehouseReply(Message):
@@ -178,8 +221,16 @@ class WarehouseReply(Message):
     auto_suspend_seconds: int
     auto_resume: bool
     suspended: bool
+    scaling_policy: ScalingPolicy = ScalingPolicy.STANDARD
+    scaling: ScalingOptions = ScalingOptions()
+    max_concurrency_level: int = 8
+    statement_timeout_seconds: int = 172_800
+    statement_queued_timeout_seconds: int = 0
+    query_acceleration: AccelerationOptions = AccelerationOptions()
+    resource_monitor: str | None = None
     pool: str
     comment: str
+    credits_used: Credits | None = None
     created_at: datetime | None = None
     resumed_at: datetime | None = None
     message: str | None = Field(default=None, description="What holds it back, in words.")

@@ -224,6 +224,12 @@ class Answerer:
                 "created_on": _times([r.created_at for r in rows]),
                 "resumed_on": _times([r.resumed_at for r in rows]),
                 "comment": pa.array([r.comment for r in rows], pa.string()),
+                "enable_query_acceleration": pa.array([r.query_acceleration.enabled for r in rows], pa.bool_()),
+                "query_acceleration_max_scale_factor": pa.array(
+                    [r.query_acceleration.max_scale_factor for r in rows], pa.int64()
+                ),
+                "resource_monitor": pa.array([r.resource_monitor for r in rows], pa.string()),
+                "scaling_policy": pa.array([r.scaling_policy.upper() for r in rows], pa.string()),
             }
         )
 

@@ -10,6 +10,7 @@ from firn_services.errors import ConflictError, NotFoundError, StatementFailedEr
 from firn_services.kube.api import Raw
 from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.observed import ObservedWarehouse
+from firn_services.sql.warehouse_options import with_size
 
 
 class WarehouseAdmin:
@@ -29,11 +30,15 @@ class WarehouseAdmin:
             if if_not_exists:
                 return existing, False
             raise ConflictError(f"warehouse {existing.name} exists already")
-        return self._see(await self._writer.create(name, spec)), True
+        return self._see(await self._writer.create(name, with_size(spec))), True
 
     async def set(self, name: str, spec: Raw) -> ObservedWarehouse:
-        """Change options. Raises StatementFailedError, MalformedError."""
-        return self._see(await self._writer.set(self._account.find(name).resource, spec))
+        """Change options; None puts one back to its default. Raises ServicesError."""
+        warehouse = self._account.find(name)
+        others = {w.name for w in self._account.warehouses() if w.uid != warehouse.uid}
+        if (renamed := spec.get("name")) in others:
+            raise ConflictError(f"warehouse {renamed} exists already")
+        return self._see(await self._writer.set(warehouse.resource, spec))
 
     async def suspend(self, name: str) -> ObservedWarehouse:
         """Ask for a suspend: running statements finish, nothing is aborted. Raises StatementFailedError."""

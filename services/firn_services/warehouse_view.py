@@ -1,6 +1,6 @@
 """Warehouses as users see them, from what the watches observed and the queues hold."""
 
-from firn_model.api import WarehouseReply
+from firn_model.api import AccelerationOptions, ScalingOptions, WarehouseReply
 from firn_model.warehouses import WarehousePhase
 
 from firn_services.account import Account
@@ -26,8 +26,16 @@ def view(account: Account, warehouse: ObservedWarehouse) -> WarehouseReply:
         auto_suspend_seconds=spec.auto_suspend_seconds,
         auto_resume=spec.auto_resume,
         suspended=spec.suspended,
+        scaling_policy=spec.scaling_policy,
+        scaling=ScalingOptions.model_validate(spec.scaling.model_dump()),
+        max_concurrency_level=spec.max_concurrency_level,
+        statement_timeout_seconds=spec.statement_timeout_seconds,
+        statement_queued_timeout_seconds=spec.statement_queued_timeout_seconds,
+        query_acceleration=AccelerationOptions.model_validate(spec.query_acceleration.model_dump()),
+        resource_monitor=spec.resource_monitor,
         pool=spec.pool,
         comment=spec.comment,
+        credits_used=status.credits_used,
         created_at=warehouse.created_at,
         resumed_at=status.resumed_at,
         message=None if is_up else warehouse.holding_back(),

@@ -10,6 +10,7 @@ import pyarrow as pa
 from aiohttp import web
 from firn_model.api import (
     PREFIX,
+    AlterWarehouse,
     Column,
     CreateWarehouse,
     ErrorDetail,
@@ -52,6 +53,8 @@ class Account:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     tables: list[TableReply] = field(default_factory=list)
     warehouses: dict[str, WarehouseReply] = field(default_factory=dict)
+    creates: list[CreateWarehouse] = field(default_factory=list)
+    alters: list[AlterWarehouse] = field(default_factory=list)
     ids: "itertools.count[int]" = field(default_factory=itertools.count)
 
 
@@ -79,6 +82,7 @@ class FakeServices:
         app.router.add_get(f"{PREFIX}/warehouses", self.signed(self.list_warehouses))
         app.router.add_post(f"{PREFIX}/warehouses", self.signed(self.create_warehouse))
         app.router.add_get(f"{PREFIX}/warehouses/{{name}}", self.signed(self.show_warehouse))
+        app.router.add_patch(f"{PREFIX}/warehouses/{{name}}", self.signed(self.alter_warehouse))
         app.router.add_get(f"{PREFIX}/tables", self.signed(self.list_tables))
         app.router.add_post(f"{PREFIX}/tables", self.signed(self.register_table))
         self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
@@ -171,25 +175,30 @@ class FakeServices:
 
     async def create_warehouse(self, request: web.Request) -> web.Response:
         body = CreateWarehouse.model_validate_json(await request.read())
+        self.account.creates.append(body)
         reply = WarehouseReply(
             name=body.name,
             resource=body.name.lower(),
             state="Suspended",
-            size=body.size,
+            size=body.size or "XS",
             type="Standard",
             min_cluster_count=1,
             max_cluster_count=1,
             started_clusters=0,
             running=0,
             queued=0,
-            auto_suspend_seconds=body.auto_suspend_seconds,
-            auto_resume=body.auto_resume,
+            auto_suspend_seconds=600 if body.auto_suspend_seconds is None else body.auto_suspend_seconds,
+            auto_resume=body.auto_resume is not False,
             suspended=False,
-            pool=body.pool,
-            comment=body.comment,
+            pool=body.pool or "default",
+            comment=body.comment or "",
         )
         self.account.warehouses[body.name] = reply
         return answer(reply)
+
+    async def alter_warehouse(self, request: web.Request) -> web.Response:
+        self.account.alters.append(AlterWarehouse.model_validate_json(await request.read()))
+        return answer(self.account.warehouses[request.match_info["name"]])
 
     async def list_tables(self, _request: web.Request) -> web.Response:
         return answer(TableList(tables=tuple(self.account.tables)))

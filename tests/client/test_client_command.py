@@ -11,6 +11,9 @@ import sys
 
 import pyarrow as pa
 import pytest
+from firn.commands.warehouse_settings import Kind, Policy
+from firn_model.sizes import WarehouseType
+from firn_model.warehouses import ScalingPolicy, WarehouseSpec
 
 from tests.client.conftest import Command
 from tests.client.fake_services import FakeServices
@@ -164,6 +167,59 @@ async def test_warehouses(firn: Command) -> None:
     assert [w["name"] for w in json.loads(listed.out)] == ["W1"]
     shown = await firn.run("warehouse", "list")
     assert shown.out.splitlines()[2].split()[:3] == ["W1", "Suspended", "XS"]
+
+
+ALL_OPTIONS = [
+    "--type=snowparkoptimized", "--size=L", "--min-clusters=2", "--max-clusters=5", "--scaling-policy=economy",
+    "--pacing=1", "--check-interval=2", "--scale-down-checks=3", "--economy-load=4", "--auto-suspend=0",
+    "--no-auto-resume", "--hold", "--max-concurrency=3", "--statement-timeout=100", "--queued-timeout=10",
+    "--query-acceleration", "--scale-factor=2", "--min-scan-bytes=1000", "--min-scan-seconds=5",
+    "--resource-monitor=budget", "--pool=big", "--comment=all of it",
+]  # fmt: skip
+ALL_FIELDS = {
+    "type": "SnowparkOptimized",
+    "size": "L",
+    "min_cluster_count": 2,
+    "max_cluster_count": 5,
+    "scaling_policy": "Economy",
+    "scaling": {"pacing_seconds": 1, "check_seconds": 2, "scale_down_checks": 3, "economy_load_seconds": 4},
+    "auto_suspend_seconds": 0,
+    "auto_resume": False,
+    "suspended": True,
+    "max_concurrency_level": 3,
+    "statement_timeout_seconds": 100,
+    "statement_queued_timeout_seconds": 10,
+    "query_acceleration": {"enabled": True, "max_scale_factor": 2, "min_scan_bytes": 1000, "min_scan_seconds": 5},
+    "resource_monitor": "budget",
+    "pool": "big",
+    "comment": "all of it",
+}
+
+
+async def test_a_warehouse_has_an_option_for_each_field(firn: Command, services: FakeServices) -> None:
+    assert set(ALL_FIELDS) == set(WarehouseSpec.model_fields) - {"name"}
+    assert (await firn.run("warehouse", "create", "W1", *ALL_OPTIONS)).code == 0
+    assert services.account.creates[0].model_dump(mode="json") == {"name": "W1", "if_not_exists": False, **ALL_FIELDS}
+    done = await firn.run("warehouse", "alter", "W1", "--resource-monitor=", "--no-hold", "--rename-to=W2")
+    assert done.code == 0
+    said = services.account.alters[0].model_dump(mode="json", exclude_none=True)
+    assert said == {"resource_monitor": "", "suspended": False, "rename_to": "W2"}
+    nothing = await firn.run("warehouse", "alter", "W1")
+    assert (nothing.code, "nothing to change" in nothing.err) == (2, True)
+
+
+def test_the_choices_of_the_command_line_are_the_models() -> None:
+    assert [kind.value for kind in Kind] == list(WarehouseType)
+    assert [policy.value for policy in Policy] == list(ScalingPolicy)
+
+
+async def test_sizes_are_completed(firn: Command) -> None:
+    firn.environment |= {
+        "_FIRN_COMPLETE": "complete_bash",
+        "COMP_WORDS": "firn warehouse create W --size X",
+        "COMP_CWORD": "5",
+    }
+    assert (await firn.run()).out.split() == ["XS", "XL"]
 
 
 async def test_statements(firn: Command) -> None:

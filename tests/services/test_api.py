@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 from firn_model import names
+from firn_model.warehouses import WarehouseSpec
 from firn_services.kube.api import CLUSTERS, WAREHOUSES
 
 from tests.services.account import TestAccount
@@ -86,6 +87,55 @@ async def test_warehouses_are_created_changed_and_dropped_by_sql(account: TestAc
     await account.submit("DROP WAREHOUSE loads")
     gone = await account.submit("SHOW WAREHOUSES")
     assert gone["result"]["rows"] == []
+
+
+async def test_a_resource_monitor_is_taken_away_by_null(account: TestAccount) -> None:
+    await account.submit("CREATE WAREHOUSE w RESOURCE_MONITOR = budget COMMENT = NULL")
+    spec = account.kube.objects[WAREHOUSES]["w"]["spec"]
+    assert (spec["resourceMonitor"], "comment" in spec) == ("budget", False)
+    shown = await account.submit("SHOW WAREHOUSES")
+    names = [column["name"] for column in shown["result"]["columns"]]
+    assert dict(zip(names, shown["result"]["rows"][0], strict=True))["resource_monitor"] == "budget"
+    await account.submit("ALTER WAREHOUSE w SET RESOURCE_MONITOR = NULL")
+    assert "resourceMonitor" not in account.kube.objects[WAREHOUSES]["w"]["spec"]
+
+
+async def test_every_option_of_a_warehouse_passes_the_door(account: TestAccount) -> None:
+    options = {
+        "type": "SnowparkOptimized",
+        "min_cluster_count": 2,
+        "max_cluster_count": 5,
+        "scaling_policy": "Economy",
+        "scaling": {"pacing_seconds": 1, "check_seconds": 2, "scale_down_checks": 3, "economy_load_seconds": 4},
+        "auto_suspend_seconds": 0,
+        "auto_resume": False,
+        "suspended": True,
+        "max_concurrency_level": 3,
+        "statement_timeout_seconds": 100,
+        "statement_queued_timeout_seconds": 10,
+        "query_acceleration": {
+            "enabled": False,
+            "max_scale_factor": 2,
+            "min_scan_bytes": 1000,
+            "min_scan_seconds": 5,
+        },
+        "resource_monitor": "budget",
+        "pool": "big",
+        "comment": "all of it",
+    }
+    made = await account.call("POST", "/warehouses", {"name": "w1", **options})
+    assert {name: made[name] for name in options} == options
+    assert made["size"] == "M", "a Snowpark-optimized warehouse begins at MEDIUM"
+    spec = WarehouseSpec.model_validate(account.kube.objects[WAREHOUSES]["w1"]["spec"])
+    assert spec.model_dump(mode="json", include=set(options)) == options
+    changed = {"size": "x-large", "resource_monitor": "", "scaling": {"pacing_seconds": 20}, "rename_to": "w2"}
+    altered = await account.call("PATCH", "/warehouses/W1", changed)
+    assert (altered["name"], altered["size"], altered["resource_monitor"]) == ("W2", "XL", None)
+    assert altered["scaling"] == {**options["scaling"], "pacing_seconds": 20}
+    await account.call("POST", "/warehouses", {"name": "w3"})
+    await account.call("PATCH", "/warehouses/W3", {"rename_to": "w2"}, status=409)
+    await account.call("PATCH", "/warehouses/NONE", {"comment": ""}, status=404)
+    await account.call("PATCH", "/warehouses/W3", {"scaling_policy": "Fast"}, status=400)
 
 
 async def test_an_unknown_warehouse_is_an_error_that_names_near_ones(account: TestAccount) -> None:

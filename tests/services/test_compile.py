@@ -214,9 +214,23 @@ def test_columns_are_named_by_the_users_text(sql: str, names: list[str]) -> None
         ("insert into region values (1)", "type", None, None, "takes 3 values"),
         ("create table region as select 1", "already_exists", None, None, "exists already"),
         ("update region set r_comment = default", "unknown_column", 1, 31, "default"),
-        ("alter warehouse w", "syntax", 1, 18, "suspend, resume or set"),
+        ("alter warehouse w", "syntax", 1, 18, "suspend, resume, set"),
         ("alter warehouse w suspendd", "unsupported", None, None, "suspendd"),
-        ("create warehouse w warehouse_size = 'HUGE'", "syntax", None, None, "sizes are xs, s"),
+        ("alter warehouse w set", "syntax", 1, 22, "an option"),
+        ("alter warehouse w set\n  auto_suspend = soon", "syntax", 2, 18, "must be a whole number, not soon"),
+        ("alter warehouse w set auto_suspend = -5", "syntax", 1, 38, "must be a whole number, not -5"),
+        ("alter warehouse w set max_cluster_count = 301", "syntax", 1, 43, "less than or equal to 300, not 301"),
+        ("alter warehouse w set min_cluster_count = null", "syntax", 1, 43, "needs a value"),
+        ("alter warehouse w set scaling_policy = 'fast'", "syntax", 1, 40, "one of standard, economy"),
+        ("alter warehouse w set query_acceleration_max_scale_factor = 101", "syntax", 1, 61, "to 100, not 101"),
+        ("alter warehouse w set enable_query_acceleration = 1", "syntax", 1, 51, "true or false, not 1"),
+        ("alter warehouse w set warehouse_size = 7x-large", "syntax", 1, 40, "7x-large is not a warehouse size"),
+        ("alter warehouse w set colour = 'red'", "unsupported", 1, 23, "no option colour"),
+        ("alter warehouse w unset warehouse_size", "unsupported", 1, 25, "cannot be unset"),
+        ("create warehouse w warehouse_size = 'HUGE'", "syntax", 1, 37, "sizes are xs, s"),
+        ("/* new */ create warehouse w\n with auto_resume = maybe", "syntax", 2, 21, "true or false"),
+        ("create warehouse w colour = 'red'", "unsupported", 1, 20, "no option colour"),
+        ("create or replace warehouse w", "unsupported", None, None, "comes later"),
         ("explain select n_nam from nation", "unknown_column", 1, 16, "did you mean n_name?"),
     ],
 )
@@ -265,6 +279,29 @@ def test_errors_say_what_and_where(sql: str, error: str, line: int | None, colum
             "alter warehouse w set warehouse_size = x-large auto_suspend = null",
             SetWarehouse("W", False, {"size": "XL", "autoSuspendSeconds": 0}),
         ),
+        (
+            "create warehouse w with warehouse_type = 'snowpark-optimized', auto_suspend = null resource_monitor = rm;",
+            CreateWarehouseCommand(
+                "W", False, {"type": "SnowparkOptimized", "autoSuspendSeconds": 0, "resourceMonitor": "rm"}
+            ),
+        ),
+        (
+            'create warehouse "a b" warehouse_size = 2x-large, max_cluster_count = 3 initially_suspended = true',
+            CreateWarehouseCommand("a b", False, {"size": "2XL", "maxClusterCount": 3}),
+        ),
+        ("alter warehouse w set resource_monitor = null", SetWarehouse("W", False, {"resourceMonitor": None})),
+        ("alter warehouse w set resource_monitor = 'NULL'", SetWarehouse("W", False, {"resourceMonitor": "NULL"})),
+        (
+            "alter warehouse w set enable_query_acceleration = true query_acceleration_max_scale_factor = 0",
+            SetWarehouse("W", False, {"queryAcceleration": {"enabled": True, "maxScaleFactor": 0}}),
+        ),
+        (
+            "alter warehouse w unset auto_suspend, comment, enable_query_acceleration",
+            SetWarehouse(
+                "W", False, {"autoSuspendSeconds": None, "comment": None, "queryAcceleration": {"enabled": None}}
+            ),
+        ),
+        ('alter warehouse if exists w rename to "x y"', SetWarehouse("W", True, {"name": "x y"})),
         ("drop warehouse w", DropWarehouse("W", False)),
         ("explain select 1", Explain(('SELECT 1 AS "1"',))),
     ],

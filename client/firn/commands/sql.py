@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firn.options import Namespace, PasswordFile, Url, User
+from firn.options import Options, grouped
 from firn.output import Format
 
 if TYPE_CHECKING:
-    from firn.connection import Options
     from firn.session import Session
     from firn.split import Statement
     from firn.status import Status
@@ -24,6 +23,7 @@ Examples:
 """
 
 
+@grouped
 def sql(
     warehouse: Annotated[
         str | None, typer.Option("--warehouse", "-w", envvar="FIRN_WAREHOUSE", help="Warehouse to run on.")
@@ -36,10 +36,8 @@ def sql(
     schema: Annotated[str | None, typer.Option("--schema", "-s", envvar="FIRN_SCHEMA", help="Schema.")] = None,
     output: Annotated[Format, typer.Option("--output", "-o", help="How to write rows.")] = Format.TABLE,
     quiet: Annotated[bool, typer.Option("--quiet", help="No spinner, no line about time and bytes.")] = False,
-    url: Url = None,
-    namespace: Namespace = None,
-    user: User = None,
-    password_file: PasswordFile = None,
+    *,
+    options: Options,
 ) -> None:
     """Run SQL. Without -q and -f, and on a terminal, it asks for statements.
 
@@ -49,16 +47,14 @@ def sql(
     Exit codes: 0 all succeeded; 1 a statement failed; 2 wrong usage; 3 no services found or reached; 4 login refused;
     130 interrupted.
     """
-    from firn.connection import Options
     from firn.session import Session
     from firn.status import Status
 
-    options = Options(url, namespace, user, password_file)
     _begin(options, Session(warehouse, database, schema), output, Status(quiet=quiet), query, file)
 
 
 def _begin(
-    options: "Options", session: "Session", form: Format, status: "Status", query: str | None, file: Path | None
+    options: Options, session: "Session", form: Format, status: "Status", query: str | None, file: Path | None
 ) -> None:
     """Ask for statements, or run those that were given."""
     from firn.entry import execute, fail
@@ -77,7 +73,7 @@ def _begin(
 
 
 async def _run(
-    options: "Options", session: "Session", form: Format, status: "Status", statements: "list[Statement]"
+    options: Options, session: "Session", form: Format, status: "Status", statements: "list[Statement]"
 ) -> None:
     from firn.connection import connect
     from firn.run import Runner, check_destination, stdout_width

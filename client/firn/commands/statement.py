@@ -1,24 +1,21 @@
 """`firn statement`: list, show, cancel."""
 
-import sys
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firn.options import Namespace, Output, PasswordFile, RowFormat, Url, User
+from firn.options import Options, Output, RowFormat, grouped
 
 if TYPE_CHECKING:
-    from firn_model.api import StatementReply
-
     from firn.client import Client
-    from firn.connection import Options
+    from firn.lists import Listing, Single
 
 app = typer.Typer(help="Look at statements and cancel them.", no_args_is_help=True)
 StatementId = Annotated[str, typer.Argument(help="The statement's id.", metavar="ID")]
 
 
 @app.command("list")
+@grouped
 def list_(
     warehouse: Annotated[str | None, typer.Option("--warehouse", "-w", help="Only of this warehouse.")] = None,
     state: Annotated[
@@ -26,69 +23,40 @@ def list_(
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1000)] = 20,
     output: Output = RowFormat.TABLE,
-    url: Url = None,
-    namespace: Namespace = None,
-    user: User = None,
-    password_file: PasswordFile = None,
+    *,
+    options: Options,
 ) -> None:
     """List the latest statements, newest first."""
     from firn import lists
-    from firn.connection import Options, connect
-    from firn.entry import execute
+    from firn.answer import answer
 
-    async def work() -> None:
-        async with connect(Options(url, namespace, user, password_file)) as client:
-            lists.statements(await client.statements(warehouse, state, limit)).write(sys.stdout, output)
+    async def call(client: "Client") -> "Listing":
+        return lists.statements(await client.statements(warehouse, state, limit))
 
-    execute(work())
+    answer(options, output, call)
 
 
 @app.command()
-def show(
-    statement_id: StatementId,
-    output: Output = RowFormat.TABLE,
-    url: Url = None,
-    namespace: Namespace = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-) -> None:
+@grouped
+def show(statement_id: StatementId, output: Output = RowFormat.TABLE, *, options: Options) -> None:
     """Show one statement, with the steps of its life."""
-    from firn.connection import Options
+    from firn import lists
+    from firn.answer import answer
 
-    _one(Options(url, namespace, user, password_file), output, lambda client: client.statement(statement_id))
+    async def call(client: "Client") -> "Single":
+        return lists.statement(await client.statement(statement_id))
+
+    answer(options, output, call)
 
 
 @app.command()
-def cancel(
-    statement_id: StatementId,
-    output: Output = RowFormat.TABLE,
-    url: Url = None,
-    namespace: Namespace = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-) -> None:
+@grouped
+def cancel(statement_id: StatementId, output: Output = RowFormat.TABLE, *, options: Options) -> None:
     """Cancel a statement that is queued or running."""
-    from firn.connection import Options
-
-    _one(Options(url, namespace, user, password_file), output, lambda client: client.cancel(statement_id))
-
-
-def _one(options: "Options", output: RowFormat, call: "Callable[[Client], Awaitable[StatementReply]]") -> None:
-    """Make one call and write the statement that it answers with."""
     from firn import lists
-    from firn.connection import connect
-    from firn.entry import execute
+    from firn.answer import answer
 
-    async def work() -> None:
-        async with connect(options) as client:
-            reply = await call(client)
-        if output is RowFormat.TABLE:
-            lists.write_facts(sys.stdout, lists.statement_facts(reply))
-            sys.stdout.write("".join(f"{line}\n" for line in lists.step_lines(reply)))
-            sys.stdout.write(f"\n{reply.sql.strip()}\n")
-        elif output is RowFormat.JSON:
-            sys.stdout.write(reply.model_dump_json(indent=2, exclude={"result"}) + "\n")
-        else:
-            lists.statements([reply]).write(sys.stdout, output)
+    async def call(client: "Client") -> "Single":
+        return lists.statement(await client.cancel(statement_id))
 
-    execute(work())
+    answer(options, output, call)

@@ -1,52 +1,47 @@
 """`firn table`: list, register."""
 
-import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firn.options import Namespace, Output, PasswordFile, RowFormat, Url, User
+from firn.options import Options, Output, RowFormat, grouped
+
+if TYPE_CHECKING:
+    from firn.client import Client
+    from firn.lists import Listing
 
 app = typer.Typer(help="Tables: list them, make them of Parquet files.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(
-    output: Output = RowFormat.TABLE,
-    url: Url = None,
-    namespace: Namespace = None,
-    user: User = None,
-    password_file: PasswordFile = None,
-) -> None:
+@grouped
+def list_(output: Output = RowFormat.TABLE, *, options: Options) -> None:
     """List tables."""
     from firn import lists
-    from firn.connection import Options, connect
-    from firn.entry import execute
+    from firn.answer import answer
 
-    async def work() -> None:
-        async with connect(Options(url, namespace, user, password_file)) as client:
-            lists.tables(await client.tables()).write(sys.stdout, output)
+    async def call(client: "Client") -> "Listing":
+        return lists.tables(await client.tables())
 
-    execute(work())
+    answer(options, output, call)
 
 
 @app.command(epilog="Example:  firn table register SALES.PUBLIC.ORDERS s3://lake/orders/1.parquet")
+@grouped
 def register(
     name: Annotated[str, typer.Argument(help="DATABASE.SCHEMA.TABLE; plain names become capitals.")],
     files: Annotated[list[str], typer.Argument(help="s3://bucket/key of each Parquet file.")],
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a table that exists.")] = False,
     output: Output = RowFormat.TABLE,
-    url: Url = None,
-    namespace: Namespace = None,
-    user: User = None,
-    password_file: PasswordFile = None,
+    *,
+    options: Options,
 ) -> None:
     """Make existing Parquet files an Iceberg table, without copying them."""
     from firn_model.api import RegisterTable
 
     from firn import lists
-    from firn.connection import Options, connect
-    from firn.entry import execute, fail
+    from firn.answer import answer
+    from firn.entry import fail
     from firn.errors import UsageError
     from firn.session import dotted
 
@@ -55,8 +50,7 @@ def register(
         fail(UsageError(f"{name!r} is not a table's full name", "Write it as DATABASE.SCHEMA.TABLE."))
     request = RegisterTable(database=parts[0], schema_name=parts[1], name=parts[2], files=tuple(files), replace=replace)
 
-    async def work() -> None:
-        async with connect(Options(url, namespace, user, password_file)) as client:
-            lists.tables([await client.register_table(request)]).write(sys.stdout, output)
+    async def call(client: "Client") -> "Listing":
+        return lists.tables([await client.register_table(request)])
 
-    execute(work())
+    answer(options, output, call)

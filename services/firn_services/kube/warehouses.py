@@ -55,13 +55,13 @@ class WarehouseWriter:
         await self._api.apply_status(WAREHOUSES, resource, manifest)
 
     async def create(self, sql_name: str, spec: Raw) -> Raw:
-        """Create a warehouse and return it."""
+        """Create a warehouse and return it; what is None stays unset."""
         resource = resource_name(sql_name)
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": "VirtualWarehouse",
             "metadata": {"name": resource},
-            "spec": {"name": sql_name, **spec},
+            "spec": {"name": sql_name, **{field: value for field, value in spec.items() if value is not None}},
         }
         try:
             return await self._api.create(WAREHOUSES, manifest)

@@ -1,21 +1,18 @@
 """What a parsed statement asks for: a command that the services answer, or None for a query."""
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 from firn_model.statements import StatementError
 from sqlglot import exp
 
 from firn_services.catalog.names import SchemaName
 from firn_services.errors import StatementFailedError
-from firn_services.sql import warehouse_options
+from firn_services.sql import warehouse_text
 from firn_services.sql.commands import (
     ClearTable,
     Command,
     CreateDatabase,
     CreateSchema,
     CreateTable,
-    CreateWarehouseCommand,
     DescribeTable,
     Drop,
     DropWarehouse,
@@ -39,13 +36,15 @@ def classify(statement: exp.Expr, text: str, defaults: Defaults) -> Command | No
         case exp.Describe():
             return _describe(statement, defaults)
         case exp.Create():
-            return _create(statement, defaults)
+            return _create(statement, text, defaults)
         case exp.Drop():
             return _drop(statement, defaults)
         case exp.Use():
             return _use(statement, defaults)
-        case exp.Command() if text.split(None, 2)[:2] and _opens_with(text, "ALTER", "WAREHOUSE"):
-            return warehouse_options.parse_alter(text)
+        case exp.Command() if warehouse_text.is_warehouse(text, "ALTER"):
+            return warehouse_text.parse_alter(text)
+        case exp.Command() if warehouse_text.is_warehouse(text, "CREATE"):
+            return warehouse_text.parse_create(text)
         case exp.TruncateTable():
             return _truncate(statement, defaults)
         case exp.Command():
@@ -54,10 +53,6 @@ def classify(statement: exp.Expr, text: str, defaults: Defaults) -> Command | No
             raise _unknown_command(text.split()[0], text)
         case _:
             raise _later(f"{type(statement).__name__.upper()} is not supported")
-
-
-def _opens_with(text: str, *words: str) -> bool:
-    return [w.upper() for w in text.split(None, len(words))[: len(words)]] == list(words)
 
 
 def _later(message: str) -> StatementFailedError:
@@ -107,7 +102,7 @@ def _describe(statement: exp.Describe, defaults: Defaults) -> DescribeTable:
     return DescribeTable(table_name(statement.this, defaults))
 
 
-def _create(statement: exp.Create, defaults: Defaults) -> Command:
+def _create(statement: exp.Create, text: str, defaults: Defaults) -> Command:
     kind, exists = str(statement.args["kind"]).upper(), bool(statement.args.get("exists"))
     target = statement.this
     if kind == "DATABASE":
@@ -115,9 +110,7 @@ def _create(statement: exp.Create, defaults: Defaults) -> Command:
     if kind == "SCHEMA":
         return CreateSchema(_schema_name(target, defaults), exists)
     if kind == "WAREHOUSE":
-        if statement.args.get("replace"):
-            raise _later("CREATE OR REPLACE WAREHOUSE comes later; use ALTER WAREHOUSE … SET")
-        return CreateWarehouseCommand(_single(target), exists, _warehouse_spec(statement))
+        return warehouse_text.parse_create(text)
     if kind != "TABLE":
         raise _later(f"CREATE {kind} is not supported")
     if not isinstance(target, exp.Schema):
@@ -157,32 +150,6 @@ def _schema_name(target: exp.Expr, defaults: Defaults) -> SchemaName:
     """Return the schema of a reference in which sqlglot keeps schema and database as `db` and `catalog`, or not."""
     names = [canonical(p) for p in (target.args.get("catalog"), target.args.get("db"), target.args.get("this")) if p]
     return SchemaName(names[-2] if len(names) > 1 else defaults.database, names[-1])
-
-
-def _warehouse_spec(statement: exp.Create) -> dict[str, object]:
-    spec: dict[str, object] = {}
-    for key, value in _properties(statement):
-        warehouse_options.option(key, value, spec)
-    return spec
-
-
-def _properties(statement: exp.Create) -> Iterator[tuple[str, str]]:
-    properties = statement.args.get("properties")
-    for item in properties.expressions if properties is not None else ():
-        if isinstance(item, exp.SchemaCommentProperty):
-            yield "COMMENT", item.this.name
-        elif isinstance(item, exp.Property):
-            value = item.args.get("value")
-            key = item.this.name if isinstance(item.this, exp.Expr) else str(item.this)
-            yield key, _text(value)
-
-
-def _text(value: exp.Expr | str | None) -> str:
-    if isinstance(value, exp.Boolean):
-        return "TRUE" if value.this else "FALSE"
-    if isinstance(value, exp.Null):
-        return "NULL"
-    return value.name if isinstance(value, exp.Expr) else str(value)
 
 
 _ARROW: dict[exp.DType, pa.DataType] = {

@@ -1,40 +1,41 @@
-"""CREATE and ALTER WAREHOUSE: the options, and ALTER's text, which sqlglot does not parse.
+"""The options of CREATE and ALTER WAREHOUSE, and what each says in the resource.
 
 Source: snowflake-surface.md, the row CREATE/ALTER WAREHOUSE.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from firn_model.sizes import WarehouseSize
+from firn_model.sizes import SMALLEST_SNOWPARK_OPTIMIZED, WarehouseSize, WarehouseType
 from firn_model.statements import StatementError
-from sqlglot.dialects.snowflake import Snowflake
-from sqlglot.tokenizer_core import Token, TokenType
+from firn_model.warehouses import ScalingPolicy, WarehouseSpec
+from pydantic import ValidationError
 
 from firn_services.errors import StatementFailedError
-from firn_services.sql.commands import Command, ResumeWarehouse, SetWarehouse, SuspendWarehouse
-from firn_services.sql.position import of_offset
 
 _SIZES = {
     "XSMALL": "XS", "SMALL": "S", "MEDIUM": "M", "LARGE": "L", "XLARGE": "XL", "XXLARGE": "2XL", "X2LARGE": "2XL",
     "2XLARGE": "2XL", "XXXLARGE": "3XL", "X3LARGE": "3XL", "3XLARGE": "3XL", "X4LARGE": "4XL", "4XLARGE": "4XL",
     "X5LARGE": "5XL", "5XLARGE": "5XL", "X6LARGE": "6XL", "6XLARGE": "6XL",
 }  # fmt: skip
-_TYPES = {"STANDARD": "Standard", "SNOWPARK-OPTIMIZED": "SnowparkOptimized"}
-_POLICIES = {"STANDARD": "Standard", "ECONOMY": "Economy"}
-_INTEGERS = {
-    "AUTO_SUSPEND": "autoSuspendSeconds",
-    "MIN_CLUSTER_COUNT": "minClusterCount",
-    "MAX_CLUSTER_COUNT": "maxClusterCount",
-    "MAX_CONCURRENCY_LEVEL": "maxConcurrencyLevel",
-    "STATEMENT_TIMEOUT_IN_SECONDS": "statementTimeoutSeconds",
-    "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS": "statementQueuedTimeoutSeconds",
-}
-_TEXTS = {"COMMENT": "comment", "RESOURCE_MONITOR": "resourceMonitor", "POOL": "pool"}
+_TYPES = {"STANDARD": WarehouseType.STANDARD.value, "SNOWPARK-OPTIMIZED": WarehouseType.SNOWPARK_OPTIMIZED.value}
+_POLICIES = {policy.value.upper(): policy.value for policy in ScalingPolicy}
+Value = str | None
+"""What stands behind the = sign; None is NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """Where an option is in the spec, and how its value is read."""
+
+    path: tuple[str, ...]
+    read: Callable[[str, Value], object]
 
 
 def size(text: str) -> str:
     """Return the model's size of any of Snowflake's spellings. Raises StatementFailedError."""
-    plain = text.upper().replace("-", "").replace("_", "")
+    plain = re.sub(r"[-_]", "", text.upper())
     found = _SIZES.get(plain, plain)
     if found not in {s.value for s in WarehouseSize}:
         sizes = ", ".join(s.value for s in WarehouseSize)
@@ -42,132 +43,119 @@ def size(text: str) -> str:
     return found
 
 
-def option(name: str, value: str, spec: dict[str, object]) -> None:
-    """Put one option into a spec. Raises StatementFailedError for one that does not exist or cannot be."""
+def with_size(spec: Mapping[str, object]) -> dict[str, object]:
+    """Return a new warehouse's spec with the size that its type begins at, where it says none."""
+    if spec.get("type") == WarehouseType.SNOWPARK_OPTIMIZED:
+        return {"size": SMALLEST_SNOWPARK_OPTIMIZED.value, **spec}
+    return dict(spec)
+
+
+def is_option(name: str) -> bool:
+    """Return whether warehouses have an option of this name."""
+    return name.upper() in _OPTIONS
+
+
+def option(name: str, value: Value, spec: dict[str, object]) -> None:
+    """Put one option into a spec. Raises StatementFailedError for a value that cannot be."""
     key = name.upper()
-    if key == "WAREHOUSE_SIZE":
-        spec["size"] = size(value)
-    elif key in _INTEGERS:
-        spec[_INTEGERS[key]] = _integer(key, value)
-    elif key in _TEXTS:
-        spec[_TEXTS[key]] = value
-    elif key == "AUTO_RESUME":
-        spec["autoResume"] = _boolean(key, value)
-    elif key == "INITIALLY_SUSPENDED":
-        _boolean(key, value)  # a new warehouse starts suspended either way
-    elif key == "WAREHOUSE_TYPE":
-        spec["type"] = _choice(key, value, _TYPES)
-    elif key == "SCALING_POLICY":
-        spec["scalingPolicy"] = _choice(key, value, _POLICIES)
-    elif key in ("ENABLE_QUERY_ACCELERATION", "QUERY_ACCELERATION_MAX_SCALE_FACTOR"):
-        acceleration = dict(spec.get("queryAcceleration") or {})  # type: ignore[call-overload]
-        if key.startswith("ENABLE"):
-            acceleration["enabled"] = _boolean(key, value)
-        else:
-            acceleration["maxScaleFactor"] = _integer(key, value)
-        spec["queryAcceleration"] = acceleration
-    else:
-        raise StatementFailedError(StatementError.UNSUPPORTED, f"warehouses have no option {key}")
+    found = _OPTIONS[key]
+    read = found.read(key, value)
+    if found.path:
+        _put(spec, found.path, read)
+        if read is not None:
+            _check(key, value, found.path, read)
 
 
-def _integer(key: str, value: str) -> int:
-    if value.upper() == "NULL":
-        return 0
-    if not re.fullmatch(r"\d{1,9}", value):
-        raise StatementFailedError(StatementError.SYNTAX, f"{key} must be a whole number, not {value}")
-    return int(value)
+def unset(name: str, spec: dict[str, object]) -> None:
+    """Put an option back to its default. Raises StatementFailedError for one that always has a value."""
+    key = name.upper()
+    if key in ("WAREHOUSE_SIZE", "INITIALLY_SUSPENDED"):
+        raise StatementFailedError(StatementError.UNSUPPORTED, f"{key} cannot be unset")
+    _put(spec, _OPTIONS[key].path, None)
 
 
-def _boolean(key: str, value: str) -> bool:
-    if value.upper() not in ("TRUE", "FALSE"):
-        raise StatementFailedError(StatementError.SYNTAX, f"{key} must be TRUE or FALSE, not {value}")
-    return value.upper() == "TRUE"
+def _put(spec: dict[str, object], path: tuple[str, ...], value: object) -> None:
+    first, *rest = path
+    if not rest:
+        spec[first] = value
+        return
+    inner = spec.get(first)
+    inside: dict[str, object] = dict(inner) if isinstance(inner, dict) else {}
+    _put(inside, tuple(rest), value)
+    spec[first] = inside
 
 
-def _choice(key: str, value: str, choices: dict[str, str]) -> str:
-    found = choices.get(value.upper())
-    if found is None:
-        raise StatementFailedError(StatementError.SYNTAX, f"{key} must be one of {', '.join(choices)}, not {value}")
-    return found
+def _check(key: str, value: Value, path: tuple[str, ...], read: object) -> None:
+    """Hold one value to its field's bounds, without the fields beside it."""
+    alone: dict[str, object] = {}
+    _put(alone, path, read)
+    try:
+        WarehouseSpec.model_validate(alone)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].replace("Input should", "must").replace("String should", "must")
+        raise StatementFailedError(StatementError.SYNTAX, f"{key} {reason}, not {value}") from error
 
 
-class _Words:
-    """The tokens of an ALTER WAREHOUSE, taken one by one."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = [t for t in Snowflake().tokenize(text) if t.token_type is not TokenType.SEMICOLON]
-        self._at = 0
-
-    def peek(self) -> str:
-        return self._tokens[self._at].text.upper() if self._at < len(self._tokens) else ""
-
-    def next(self, wanted: str) -> Token:
-        if self._at >= len(self._tokens):
-            place = of_offset(self._text, len(self._text))
-            message = f"syntax error at line {place.line}, column {place.column}: the text ends where {wanted} belongs"
-            raise StatementFailedError(StatementError.SYNTAX, message, line=place.line, column=place.column)
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def expect(self, *words: str) -> None:
-        for word in words:
-            token = self.next(word)
-            if token.text.upper() != word:
-                self.refuse(token, word)
-
-    def skip(self, *words: str) -> bool:
-        upcoming = [t.text.upper() for t in self._tokens[self._at : self._at + len(words)]]
-        if upcoming == list(words):
-            self._at += len(words)
-            return True
-        return False
-
-    def refuse(self, token: Token, wanted: str) -> None:
-        place = of_offset(self._text, token.start)
-        message = f"syntax error at line {place.line}, column {place.column} near '{token.text}': {wanted} belongs here"
-        raise StatementFailedError(StatementError.SYNTAX, message, line=place.line, column=place.column)
-
-    def name(self) -> str:
-        token = self.next("a warehouse's name")
-        return token.text if token.token_type is TokenType.IDENTIFIER else token.text.upper()
-
-    def end(self) -> None:
-        if self._at < len(self._tokens):
-            self.refuse(self._tokens[self._at], "the end")
+def _size(key: str, value: Value) -> object:
+    return size(_given(key, value))
 
 
-def parse_alter(text: str) -> Command:
-    """Return the command of an ALTER WAREHOUSE. Raises StatementFailedError with position."""
-    words = _Words(text)
-    words.expect("ALTER", "WAREHOUSE")
-    if_exists = words.skip("IF", "EXISTS")
-    name = words.name()
-    action = words.next("SUSPEND, RESUME or SET")
-    command: Command
-    match action.text.upper():
-        case "SUSPEND":
-            command = SuspendWarehouse(name, if_exists)
-        case "RESUME":
-            command = ResumeWarehouse(name, if_exists, words.skip("IF", "SUSPENDED"))
-        case "SET":
-            command = SetWarehouse(name, if_exists, _settings(words))
-        case other:
-            raise StatementFailedError(StatementError.UNSUPPORTED, f"ALTER WAREHOUSE … {other} comes later")
-    words.end()
-    return command
+def _given(key: str, value: Value) -> str:
+    if value is None:
+        raise StatementFailedError(StatementError.SYNTAX, f"{key} needs a value, not NULL")
+    return value
 
 
-def _settings(words: _Words) -> dict[str, object]:
-    spec: dict[str, object] = {}
-    while words.peek():
-        key = words.next("an option").text
-        words.expect("=")
-        value = words.next("a value").text
-        while words.skip("-"):  # X-SMALL without quotes
-            value += "-" + words.next("a value").text
-        option(key, value, spec)
-        words.skip(",")
-    if not spec:
-        words.next("an option")
-    return spec
+def _integer(key: str, value: Value) -> object:
+    if not re.fullmatch(r"\d{1,9}", text := _given(key, value)):
+        raise StatementFailedError(StatementError.SYNTAX, f"{key} must be a whole number, not {text}")
+    return int(text)
+
+
+def _seconds_or_never(key: str, value: Value) -> object:
+    return 0 if value is None else _integer(key, value)
+
+
+def _boolean(key: str, value: Value) -> object:
+    if (text := _given(key, value)).upper() not in ("TRUE", "FALSE"):
+        raise StatementFailedError(StatementError.SYNTAX, f"{key} must be TRUE or FALSE, not {text}")
+    return text.upper() == "TRUE"
+
+
+def _one_of(choices: Mapping[str, str]) -> Callable[[str, Value], object]:
+    def read(key: str, value: Value) -> object:
+        found = choices.get((text := _given(key, value)).upper())
+        if found is None:
+            raise StatementFailedError(StatementError.SYNTAX, f"{key} must be one of {', '.join(choices)}, not {text}")
+        return found
+
+    return read
+
+
+def _text(key: str, value: Value) -> object:
+    return _given(key, value)
+
+
+def _text_or_none(key: str, value: Value) -> object:
+    del key
+    return value or None
+
+
+_OPTIONS: dict[str, _Option] = {
+    "WAREHOUSE_SIZE": _Option(("size",), _size),
+    "WAREHOUSE_TYPE": _Option(("type",), _one_of(_TYPES)),
+    "MIN_CLUSTER_COUNT": _Option(("minClusterCount",), _integer),
+    "MAX_CLUSTER_COUNT": _Option(("maxClusterCount",), _integer),
+    "SCALING_POLICY": _Option(("scalingPolicy",), _one_of(_POLICIES)),
+    "AUTO_SUSPEND": _Option(("autoSuspendSeconds",), _seconds_or_never),
+    "AUTO_RESUME": _Option(("autoResume",), _boolean),
+    "INITIALLY_SUSPENDED": _Option((), _boolean),  # a new warehouse starts suspended either way
+    "MAX_CONCURRENCY_LEVEL": _Option(("maxConcurrencyLevel",), _integer),
+    "STATEMENT_TIMEOUT_IN_SECONDS": _Option(("statementTimeoutSeconds",), _integer),
+    "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS": _Option(("statementQueuedTimeoutSeconds",), _integer),
+    "ENABLE_QUERY_ACCELERATION": _Option(("queryAcceleration", "enabled"), _boolean),
+    "QUERY_ACCELERATION_MAX_SCALE_FACTOR": _Option(("queryAcceleration", "maxScaleFactor"), _integer),
+    "RESOURCE_MONITOR": _Option(("resourceMonitor",), _text_or_none),
+    "POOL": _Option(("pool",), _text),
+    "COMMENT": _Option(("comment",), _text_or_none),
+}
