@@ -274,6 +274,7 @@ class Statistics(Message):
     burst_nodes: int = Field(default=0, ge=0, description="Burst nodes that ran them.")
     memory_peak_bytes: int = Field(default=0, ge=0, description="Most that it held, on all nodes; 0: not measured.")
     cpu_seconds: float = Field(default=0, ge=0)
+    scan_seconds: float = Field(default=0, ge=0, description="Time in which its scans ran; 0: it ran whole.")
     plan_seconds: float = Field(default=0, ge=0)
     execute_seconds: float = Field(default=0, ge=0)
 

@@ -91,7 +91,7 @@ class DistributedStatement:
 
     def _statistics(self) -> Statistics:
         files = sum(len(table.files) for table in self._dispatch.tables)
-        return statistics_of(self._ledger, len(self._stages), files, time.monotonic() - self._began)
+        return statistics_of(self._ledger, self._stages, files, time.monotonic() - self._began)
 
     def _profile(self, statistics: Statistics) -> Profile:
         return profile_of(self._ledger, self._stages, statistics.execute_seconds)

@@ -81,7 +81,7 @@ class Ledger:
         self.lost_nodes += counts.lost_nodes
 
 
-def statistics_of(ledger: Ledger, stages: int, files: int, execute_seconds: float) -> Statistics:
+def statistics_of(ledger: Ledger, stages: Sequence[PlannedStage], files: int, execute_seconds: float) -> Statistics:
     """Return what a statement used, of all its runs; `files` is how many its tables have."""
     used = [*(run.used for run in ledger.ran), *ledger.wasted]
     sums = {name: sum(getattr(each, name) for each in used) for name in _SUMMED}
@@ -90,15 +90,27 @@ def statistics_of(ledger: Ledger, stages: int, files: int, execute_seconds: floa
         **{**sums, "files_scanned": min(files, sums["files_scanned"])},
         rows_produced=result.rows_produced,
         bytes_produced=result.bytes_produced,
-        stages=stages,
+        stages=len(stages),
         tasks=ledger.tasks,
         tasks_stolen=ledger.stolen,
         tasks_retried=sum(ledger.retried.values()),
         burst_tasks=ledger.burst,
         burst_nodes=len(ledger.burst_nodes),
+        scan_seconds=_scan_seconds(ledger, stages),
         plan_seconds=ledger.plan_seconds,
         execute_seconds=execute_seconds,
     )
+
+
+def _scan_seconds(ledger: Ledger, stages: Sequence[PlannedStage]) -> float:
+    """Return in how much of the statement's time at least one scan ran."""
+    scanning = {number for number, stage in enumerate(stages) if stage.is_scan}
+    scans = sorted((run.started, run.ended) for run in ledger.ran if run.task.stage in scanning)
+    seconds, until = 0.0, 0.0
+    for started, ended in scans:
+        seconds += max(0.0, ended - max(started, until))
+        until = max(until, ended)
+    return seconds
 
 
 def profile_of(ledger: Ledger, stages: Sequence[PlannedStage], execute_seconds: float) -> Profile:

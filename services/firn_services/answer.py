@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from firn_model.statements import StatementError
 
+from firn_services.acceleration import Acceleration
 from firn_services.account import Account
 from firn_services.catalog.expiry import Expiry
 from firn_services.catalog.iceberg import IcebergCatalog
@@ -22,6 +23,7 @@ from firn_services.sql.commands import (
     DescribeTable,
     Drop,
     DropWarehouse,
+    EstimateAcceleration,
     ExpireSnapshots,
     Nothing,
     ObjectKind,
@@ -46,11 +48,19 @@ def status(text: str) -> pa.Table:
 class Answerer:
     """Runs commands. Each returns a small table."""
 
-    def __init__(self, catalog: IcebergCatalog, expiry: Expiry, account: Account, admin: WarehouseAdmin) -> None:
+    def __init__(
+        self,
+        catalog: IcebergCatalog,
+        expiry: Expiry,
+        account: Account,
+        admin: WarehouseAdmin,
+        acceleration: Acceleration,
+    ) -> None:
         self._catalog = catalog
         self._expiry = expiry
         self._account = account
         self._admin = admin
+        self._acceleration = acceleration
 
     async def answer(self, command: Command | Explain) -> pa.Table:
         """Return a command's result. Raises ServicesError."""
@@ -64,6 +74,9 @@ class Answerer:
                 return status(DONE)
             case CreateWarehouseCommand() | SetWarehouse() | SuspendWarehouse() | ResumeWarehouse() | DropWarehouse():
                 return status(await self._warehouse(command))
+            case EstimateAcceleration(statement_id, column):
+                said = await asyncio.to_thread(self._acceleration.estimate, statement_id, datetime.now(UTC))
+                return pa.table({column: [said]})
             case _:
                 return await asyncio.to_thread(self._in_catalog, command)
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 from firn_model.signing import load_private_key
 
+from firn_services.acceleration import Acceleration
 from firn_services.account import Account
 from firn_services.answer import Answerer
 from firn_services.attempt import Runner
@@ -101,7 +102,8 @@ class Services:
         warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))
         admin = WarehouseAdmin(account, warehouse_writer)
-        answerer = Answerer(catalog, Expiry(catalog, objects, settings.keep_snapshots), account, admin)
+        acceleration = Acceleration(store, account, parts.burst_terms, capacity.cores)
+        answerer = Answerer(catalog, Expiry(catalog, objects, settings.keep_snapshots), account, admin, acceleration)
         return cls(
             settings=settings,
             api=api,

@@ -208,6 +208,7 @@ async def test_burst_nodes_run_scans_only(small_lake: Lake, tpch: Tpch) -> None:
         answer = await ask(cluster, small_lake, tpch, 1, nodes=1, burst=offer)
         assert answer.statistics.burst_tasks > 0
         assert 1 <= answer.statistics.burst_nodes <= 2
+        assert 0 < answer.statistics.scan_seconds <= answer.statistics.execute_seconds
         assert isinstance(answer.last, Finish)
         assert answer.last.profile is not None
         assert set(answer.last.profile.stages[-1].nodes) == {"node-0"}

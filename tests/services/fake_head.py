@@ -60,6 +60,19 @@ def fails(failure: Failure) -> Answer:
     return reply
 
 
+def finishes(statistics: Statistics) -> Answer:
+    """Answer no row, and what was used."""
+
+    async def reply(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
+        await answer.write(
+            frames.encode(frames.FrameType.ARROW, arrow_bytes(pa.table({"n": pa.array([], pa.int64())})))
+        )
+        finish = Finish(statistics=statistics)
+        await answer.write(frames.encode(frames.FrameType.FINISH, finish.model_dump_json().encode()))
+
+    return reply
+
+
 async def never(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
     """Hold the statement until somebody stops it."""
     await asyncio.Event().wait()

@@ -1,18 +1,19 @@
 """Burst nodes through the services: what heads are offered, what the operator is told, and who starts meanwhile."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from firn_model.messages import BurstOffer, BurstWish, Progress
+from firn_model.messages import BurstOffer, BurstWish, Progress, Statistics
 from firn_services.config import Settings
 from firn_services.kube.api import CLUSTERS, WAREHOUSES
 from pyarrow import parquet
 
 from tests.services.account import TestAccount
-from tests.services.fake_head import FakeHead, never, rows, tells
+from tests.services.fake_head import FakeHead, finishes, never, rows, tells
 
 pytestmark = pytest.mark.component
 
@@ -38,6 +39,14 @@ async def started(account: TestAccount, **acceleration: Any) -> FakeHead:
 def requests(account: TestAccount) -> list[list[dict[str, Any]]]:
     """Return what was asked for in each report."""
     return [load.get("burst", []) for _, load in account.kube.loads]
+
+
+async def estimate(account: TestAccount, statement: str) -> dict[str, Any]:
+    """Return what the function says; it needs no warehouse."""
+    reply = await account.submit(f"SELECT SYSTEM$ESTIMATE_QUERY_ACCELERATION('{statement}')", warehouse=None)
+    assert reply["state"] == "succeeded", reply
+    found: dict[str, Any] = json.loads(reply["result"]["rows"][0][0])
+    return found
 
 
 async def test_the_operator_hears_of_a_wish_and_of_its_end(account: TestAccount) -> None:
@@ -90,6 +99,29 @@ async def test_another_statement_starts_while_burst_nodes_do_the_work(account: T
     assert (await account.submit("SELECT 1"))["state"] == "succeeded"
     shown = await account.call("GET", f"/statements/{scan}")
     assert (shown["state"], shown["progress"]["burst_nodes"]) == ("running", 2)
+
+
+async def test_the_estimate_for_a_past_statement_is_the_documented_json(account: TestAccount) -> None:
+    head = await started(account, minScanSeconds=0)
+    used = Statistics(bytes_scanned=4 << 30, scan_seconds=40)
+    head.answer = tells(then=finishes(used))
+    scan = (await account.submit(SCAN))["id"]
+    head.answer = tells(then=finishes(used.model_copy(update={"burst_tasks": 3})))
+    helped = (await account.submit("SELECT max(n) FROM numbers"))["id"]
+    found = {statement: await estimate(account, statement) for statement in (scan, helped, "nobody")}
+    assert [each["status"] for each in found.values()] == ["eligible", "accelerated", "invalid"]
+    assert [each["queryUUID"] for each in found.values()] == [scan, helped, "nobody"]
+    assert found[scan].keys() == {
+        "estimatedQueryTimes", "ineligibleReason", "originalQueryTime", "queryUUID", "status", "upperLimitScaleFactor"
+    }  # fmt: skip
+    assert str(found[scan]["upperLimitScaleFactor"]) in found[scan]["estimatedQueryTimes"]
+    await account.kube.merge(WAREHOUSES, "w", {"spec": {"queryAcceleration": {"minScanBytes": 5 << 30}}})
+    await account.seen(
+        "/warehouses/W", lambda _: account.services.account.find("W").spec.query_acceleration.min_scan_bytes == 5 << 30
+    )
+    small = await estimate(account, scan)
+    assert (small["status"], small["ineligibleReason"]) == ("ineligible", "NO_LARGE_ENOUGH_SCAN")
+    assert (small["estimatedQueryTimes"], small["upperLimitScaleFactor"]) == ({}, 0)
 
 
 async def test_no_offer_without_query_acceleration_or_for_little_to_scan(account: TestAccount) -> None:

@@ -17,6 +17,7 @@ from firn_services.sql.commands import (
     CreateWarehouseCommand,
     Drop,
     DropWarehouse,
+    EstimateAcceleration,
     ObjectKind,
     ResumeWarehouse,
     SetWarehouse,
@@ -142,6 +143,38 @@ def test_the_engine_gives_snowflakes_answer(sql: str, value: str) -> None:
     assert isinstance(query, Query)
     (batch,) = SessionContext().sql(query.sql).collect()
     assert str(batch.column(0)[0].as_py()) == value
+
+
+ESTIMATE = "SYSTEM$ESTIMATE_QUERY_ACCELERATION"
+
+
+@pytest.mark.parametrize(
+    ("sql", "column"),
+    [
+        (f"SELECT {ESTIMATE}('a-b')", f"{ESTIMATE}('a-b')"),
+        (f"select  {ESTIMATE.lower()}( 'a-b' ) -- why", f"{ESTIMATE.lower()}( 'a-b' )"),
+        (f"SELECT PARSE_JSON({ESTIMATE}('a-b'));", f"PARSE_JSON({ESTIMATE}('a-b'))"),
+        (f"SELECT {ESTIMATE}('a-b') AS estimate", "estimate"),
+    ],
+)
+def test_the_estimate_of_query_acceleration_is_asked_of_the_services(sql: str, column: str) -> None:
+    assert compiled(sql) == EstimateAcceleration("a-b", column)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT {ESTIMATE}()",
+        f"SELECT {ESTIMATE}(n_name) FROM nation",
+        f"SELECT {ESTIMATE}('a') FROM nation",
+        f"SELECT {ESTIMATE}('a'), 1",
+        f"SELECT upper({ESTIMATE}('a'))",
+        f"SELECT {ESTIMATE}('a') UNION SELECT {ESTIMATE}('b')",
+    ],
+)
+def test_it_stands_alone(sql: str) -> None:
+    with pytest.raises(StatementFailedError, match="takes the id of a statement in quotes, alone"):
+        compiled(sql)
 
 
 COUNTS = "select n_regionkey, count(*)\nfrom nation group by n_regionkey"

@@ -20,6 +20,7 @@ from firn_services.sql.commands import (
     Show,
     Use,
 )
+from firn_services.sql.functions import services_function
 from firn_services.sql.resolve import Defaults, canonical, table_name
 
 _SHOWN = {f"{kind.value}S": kind for kind in ObjectKind}
@@ -30,7 +31,7 @@ def classify(statement: exp.Expr, text: str, defaults: Defaults) -> Command | No
     match statement:
         case exp.Query() | exp.Values():
             _refuse_writes(statement)
-            return None
+            return services_function(statement, text)
         case exp.Show():
             return _show(statement, defaults)
         case exp.Describe():

@@ -149,6 +149,14 @@ class DropWarehouse:
     if_exists: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EstimateAcceleration:
+    """SELECT SYSTEM$ESTIMATE_QUERY_ACCELERATION('id'); `column` is what the result's one column is called."""
+
+    statement_id: str
+    column: str
+
+
 Command = (
     Show
     | DescribeTable
@@ -165,4 +173,5 @@ Command = (
     | SuspendWarehouse
     | ResumeWarehouse
     | DropWarehouse
+    | EstimateAcceleration
 )
