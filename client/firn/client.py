@@ -17,6 +17,7 @@ from firn_model.api import (
     ErrorDetail,
     ErrorReply,
     LoginReply,
+    ProfileReply,
     RegisterTable,
     ResultPage,
     StatementList,
@@ -154,6 +155,10 @@ class Client:
         if state:
             query["state"] = state
         return _parsed(StatementList, await self._call("GET", "/statements", query=query)).statements
+
+    async def profile(self, statement_id: str) -> ProfileReply:
+        """Return how a statement ran that has ended."""
+        return _parsed(ProfileReply, await self._call("GET", f"/statements/{statement_id}/profile"))
 
     async def cancel(self, statement_id: str) -> StatementReply:
         """Cancel a statement; nothing happens to one that has ended."""

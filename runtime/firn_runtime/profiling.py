@@ -55,6 +55,11 @@ class Ran:
         """Rows given out, to other tasks or as the result."""
         return sum(piece.rows for piece in self.pieces) or self.used.rows_produced
 
+    @property
+    def bytes(self) -> int:
+        """Bytes given out, to other tasks or as the result."""
+        return sum(piece.size for piece in self.pieces) or self.used.bytes_produced
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -143,7 +148,7 @@ def _stage(number: int, planned: PlannedStage, runs: list[Ran], retried: int) ->
         nodes=tuple(sorted({run.node for run in runs})),
         rows_scanned=sum(run.used.rows_scanned for run in runs),
         rows_out=sum(run.rows for run in runs),
-        bytes_out=sum(piece.size for run in runs for piece in run.pieces),
+        bytes_out=sum(run.bytes for run in runs),
         bytes=_bytes(runs),
         started_seconds=min((run.started for run in runs), default=0),
         ended_seconds=max((run.ended for run in runs), default=0),

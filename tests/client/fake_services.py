@@ -17,6 +17,7 @@ from firn_model.api import (
     ErrorReply,
     LoginReply,
     LoginRequest,
+    ProfileReply,
     RegisterTable,
     ResultPage,
     StatementList,
@@ -28,6 +29,7 @@ from firn_model.api import (
     WarehouseReply,
 )
 from firn_model.messages import Statistics
+from firn_model.profile import Profile
 from firn_model.statements import StatementError, StatementState
 from pydantic import BaseModel
 
@@ -47,6 +49,7 @@ class Account:
     by_request: dict[str, str] = field(default_factory=dict)
     submits: list[SubmitRequest] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    profile: Profile = field(default_factory=Profile)
     rows: int = 1
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     submitted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,6 +81,7 @@ class FakeServices:
         app.router.add_get(f"{PREFIX}/statements", self.signed(self.list_statements))
         app.router.add_get(f"{PREFIX}/statements/{{id}}", self.signed(self.show))
         app.router.add_get(f"{PREFIX}/statements/{{id}}/result", self.signed(self.result))
+        app.router.add_get(f"{PREFIX}/statements/{{id}}/profile", self.signed(self.profile))
         app.router.add_post(f"{PREFIX}/statements/{{id}}/cancel", self.signed(self.cancel))
         app.router.add_get(f"{PREFIX}/warehouses", self.signed(self.list_warehouses))
         app.router.add_post(f"{PREFIX}/warehouses", self.signed(self.create_warehouse))
@@ -155,6 +159,12 @@ class FakeServices:
             return web.Response(body=sink.getvalue().to_pybytes(), content_type="application/vnd.apache.arrow.stream")
         assert reply.state is StatementState.SUCCEEDED
         return answer(self._page(int(request.query["offset"]), int(request.query["limit"])))
+
+    async def profile(self, request: web.Request) -> web.Response:
+        reply = self.account.statements.get(request.match_info["id"])
+        if reply is None:
+            return refusal(404, ErrorDetail(error="not_found", message="there is no such statement"))
+        return answer(ProfileReply(statement=reply, profile=self.account.profile))
 
     async def cancel(self, request: web.Request) -> web.Response:
         reply = self.account.statements[request.match_info["id"]]

@@ -1,5 +1,6 @@
-"""`firn statement`: list, show, cancel."""
+"""`firn statement`: list, show, profile, cancel."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +10,10 @@ from firn.options import Options, Output, RowFormat, grouped
 if TYPE_CHECKING:
     from firn.client import Client
     from firn.lists import Listing, Single
+    from firn.picture import Picture
+    from firn.profile_text import ProfileText
 
-app = typer.Typer(help="Look at statements and cancel them.", no_args_is_help=True)
+app = typer.Typer(help="Look at statements, see how they ran, cancel them.", no_args_is_help=True)
 StatementId = Annotated[str, typer.Argument(help="The statement's id.", metavar="ID")]
 
 
@@ -45,6 +48,29 @@ def show(statement_id: StatementId, output: Output = RowFormat.TABLE, *, options
 
     async def call(client: "Client") -> "Single":
         return lists.statement(await client.statement(statement_id))
+
+    answer(options, output, call)
+
+
+@app.command()
+@grouped
+def profile(
+    statement_id: StatementId,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the plan into this SVG file; with it nothing else is written.")
+    ] = None,
+    output: Output = RowFormat.TABLE,
+    *,
+    options: Options,
+) -> None:
+    """Show how a statement ran: its stages, nodes, rows, bytes, spills and where the time went."""
+    from firn.answer import answer
+    from firn.picture import Picture
+    from firn.profile_text import ProfileText
+
+    async def call(client: "Client") -> "Picture | ProfileText":
+        reply = await client.profile(statement_id)
+        return ProfileText(reply) if picture is None else Picture(reply, picture)
 
     answer(options, output, call)
 
