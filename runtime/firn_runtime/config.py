@@ -12,8 +12,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MEBIBYTE = 1 << 20
 OVERHEAD_BYTES = 640 * MEBIBYTE
 """Memory of the agent, Ray's processes and an idle engine, measured; the engine's pool never takes it."""
-POOL_SHARE = 0.8
+POOL_SHARE = 0.75
 """Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
+MEMORY_CACHE_SHARE = 0.05
+"""Share of the remaining memory for the hottest of what is cached on local disk."""
 CACHE_SHARE = 0.5
 """Share of the local disk that the cache of persistent files may take."""
 EXCHANGE_SHARE = 0.1
@@ -95,6 +97,11 @@ class NodeSettings(BaseSettings):
     def disk_cache_bytes(self) -> int:
         """Bytes that the cache of persistent files may take on local disk; the rest is for spills and exchanges."""
         return int(self.local_storage_bytes * CACHE_SHARE)
+
+    @cached_property
+    def memory_cache_bytes(self) -> int:
+        """Bytes that the cache of persistent files may take in memory."""
+        return max(0, int(self._free_bytes * MEMORY_CACHE_SHARE))
 
     @cached_property
     def ray_dir(self) -> Path:

@@ -39,7 +39,9 @@ class EngineActor:
         from firn_runtime.exchange.pieces import PieceStore
         from firn_runtime.exchange.tickets import key_of
 
-        cache = FileCache(settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes)
+        cache = FileCache(
+            settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes, settings.memory_cache_bytes
+        )
         engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
         pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
         self._server = EngineServer(engine, pieces, key_of(token))

@@ -16,14 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firn_runtime.cache.layout import Layout, Range
-from firn_runtime.cache.lru import Lru
-from firn_runtime.cache.sparse_file import FILE_BYTES, Identity, SparseFile, cost_bytes
+from firn_runtime.cache.lru import Formers, Lru
+from firn_runtime.cache.memory import Memory, MemoryHold
+from firn_runtime.cache.sparse_file import FILE_BYTES, FRAME, VIEW, Identity, SparseFile, cost_bytes
 
-FRAME = 0
-"""The unit that holds a file's frame; chunk n is unit n + 1."""
 _LAYOUTS = 1024
-_FORMERS = 1 << 17
-"""Units of which it is known when they were wanted last although they are not here."""
 
 UnitKey = tuple[str, int]
 """A file's key and the unit's number in it."""
@@ -44,15 +41,19 @@ class Claim:
 class Disk:
     """Files below a folder, within so many bytes."""
 
-    def __init__(self, folder: Path, capacity_bytes: int) -> None:
-        """Take up what an earlier process left in the folder. Raises OSError when the folder cannot be used."""
+    def __init__(self, folder: Path, capacity_bytes: int, memory: Memory) -> None:
+        """Take up what an earlier process left in the folder. Raises OSError when the folder cannot be used.
+
+        What is dropped here is dropped in the tier above too.
+        """
         self.folder = folder
+        self.memory = memory
         self._lru: Lru[UnitKey] = Lru(capacity_bytes)
         self._files: dict[str, SparseFile] = {}
         self._layouts: OrderedDict[str, Layout] = OrderedDict()
         self._versions: dict[tuple[str, str], str] = {}
         self._coming: dict[UnitKey, Future[None]] = {}
-        self._former: OrderedDict[UnitKey, int] = OrderedDict()
+        self._formers: Formers[UnitKey] = Formers()
         self._unchecked: set[UnitKey] = set()
         self._abandoned: deque[tuple[UnitKey, ...]] = deque()
         self._lock = threading.Lock()
@@ -65,8 +66,8 @@ class Disk:
         return self._lru.used_bytes
 
     def path(self, key: str) -> Path:
-        """Return where a file's bytes are, whether it is there or not."""
-        return self.folder / key / "data"
+        """Return where a file's bytes are read, whether it is there or not."""
+        return self.folder / key / VIEW
 
     def resize(self, capacity_bytes: int) -> None:
         """Change the capacity; what is held stays."""
@@ -175,15 +176,15 @@ class Disk:
 
     def _is_room(self, key: str, missing: list[int], cost: int, is_written: bool) -> bool:
         """Whether missing units are admitted; note that they were wanted."""
-        formers = [self._former.get((key, number)) for number in missing]
-        known = [former for former in formers if former is not None]
-        former = self._lru.clock if is_written else min(known) if known and len(known) == len(formers) else None
-        for number in missing:
-            self._former[key, number] = self._lru.clock
-            self._former.move_to_end((key, number))
-        while len(self._former) > _FORMERS:
-            self._former.popitem(last=False)
-        return self._lru.admits(cost, former)
+        former = self._formers.wanted([(key, number) for number in missing], self._lru.clock)
+        return self._lru.admits(cost, self._lru.clock if is_written else former)
+
+    def rise(self, key: str, units: Mapping[int, Ranges], *, fills: bool) -> MemoryHold:
+        """Let who has pinned units of a file read them in memory, if there is room for all, else on disk.
+
+        Raises OSError when the disk fails.
+        """
+        return self.memory.hold(self._files[key], units, fills=fills)
 
     def recall(self, key: str, number: int, ranges: Ranges) -> bool:
         """Tell whether a claimed unit was left whole by an earlier process; then it is there for all."""
@@ -267,6 +268,7 @@ class Disk:
             if file is None:
                 continue
             self._unchecked.discard((key, number))
+            self.memory.forget(key, number)
             if number != FRAME:
                 file.drop(number)
                 continue

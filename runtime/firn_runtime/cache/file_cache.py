@@ -1,4 +1,4 @@
-"""The node's cache of persistent files: units of files on local disk, filled by reads and written through by writes.
+"""The node's cache of persistent files: units of files in memory and on local disk, filled by reads and writes.
 
 A statement leases the files that it reads. The lease holds the version of each that was in the object store when the
 statement began, brings what its scans need, each unit fetched once however many statements want it, and pins it until
@@ -25,12 +25,13 @@ import pyarrow.parquet as pq
 from firn_model.messages import DataFile, ObjectStoreAccess
 from firn_model.statements import StatementError
 
-from firn_runtime.cache.disk import FRAME, Disk
+from firn_runtime.cache.disk import Disk
 from firn_runtime.cache.layout import Layout, Range
 from firn_runtime.cache.lease import Held, Lease, finish
 from firn_runtime.cache.local_copy import LocalCopy
+from firn_runtime.cache.memory import Memory
 from firn_runtime.cache.objects import RewrittenError, StoredObject, Version
-from firn_runtime.cache.sparse_file import Identity
+from firn_runtime.cache.sparse_file import FRAME, Identity
 from firn_runtime.errors import StatementFailedError
 
 SMALL_BYTES = 128 << 10
@@ -55,16 +56,17 @@ class _Written(StoredObject):
 class FileCache:
     """A cache in a folder. Calls block and may come from any thread."""
 
-    def __init__(self, folder: Path, disk_bytes: int, storage_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, disk_bytes: int, storage_bytes: int | None = None, memory_bytes: int = 0) -> None:
         """Take up what an earlier process of this node left in the folder. Raises OSError.
 
         The cache takes `disk_bytes` at most, and less while what is beside its folder, which has priority, leaves less
-        of `storage_bytes` to it.
+        of `storage_bytes` to it. Of that it has `memory_bytes` at most in memory too.
         """
         self._folder = folder
         self._disk_bytes = disk_bytes
         self._storage_bytes = storage_bytes
-        self._disk = Disk(folder, disk_bytes)
+        self._memory = Memory(memory_bytes)
+        self._disk = Disk(folder, disk_bytes, self._memory)
         self._copies = folder.with_name("written")
         shutil.rmtree(self._copies, ignore_errors=True)
         self._opening: dict[str, Future[None]] = {}
@@ -75,6 +77,11 @@ class FileCache:
     def disk_bytes(self) -> int:
         """Bytes on local disk: an upper bound, and at most what the cache may take."""
         return self._disk.used_bytes
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes in memory: an upper bound, and at most what the cache may take."""
+        return self._memory.used_bytes
 
     def lease(self, access: ObjectStoreAccess | None, files: Iterable[DataFile], *, fills: bool = True) -> Lease:
         """Look up each file's version and hold what the cache can; its frames are there then. No access, no files.
@@ -93,6 +100,8 @@ class FileCache:
             ):
                 if held is not None:
                     lease.held[held.key] = held
+                    if not lease.rise(held.key):
+                        continue
                     lease.paths[file.uri] = self._disk.path(held.key)
         except BaseException:
             lease.close()
@@ -153,8 +162,9 @@ class FileCache:
             self._disk.resize(max(0, min(self._disk_bytes, left)))
 
     def close(self) -> None:
-        """End the cache's threads; leases must be closed by then."""
+        """End the cache's threads and let go of its memory; leases must be closed by then."""
         self._pool.shutdown()
+        self._memory.close()
 
     def _held(self, lease: Lease, access: ObjectStoreAccess, file: DataFile) -> Held | None:
         """Return a file as the lease holds it, or None when the engine has to read it from the object store."""

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 from firn_runtime.cache.disk import Disk, Ranges, UnitKey
 from firn_runtime.cache.layout import Layout
+from firn_runtime.cache.memory import MemoryHold
 from firn_runtime.cache.objects import StoredObject, Version
 from firn_runtime.cache.scan_needs import ScanNeed
+from firn_runtime.cache.sparse_file import FRAME
 
 _REQUEST_BYTES = 8 << 20
 _TRIES = 3
@@ -36,7 +39,9 @@ class Held:
     layout: Layout
 
     def ranges(self, number: int) -> Ranges:
-        """Return the bytes of a unit that is a chunk."""
+        """Return the bytes of a unit."""
+        if number == FRAME:
+            return self.layout.frame
         chunk = self.layout.chunks[number - 1]
         return ((chunk.start, chunk.end),)
 
@@ -54,6 +59,8 @@ class Lease:
         self._disk = disk
         self._pool = pool
         self._pins: set[UnitKey] = set()
+        self._risen: dict[str, MemoryHold] = {}
+        self._from_disk: set[UnitKey] = set()
         self._lock = threading.Lock()
 
     def bring(self, needs: Iterable[ScanNeed]) -> bool:
@@ -70,6 +77,13 @@ class Lease:
                 wanted.setdefault(held.key, set()).update(number + 1 for number in numbers)
                 if need.is_limited:
                     limited.add(held.key)
+        complete = self._brought(wanted, limited)
+        for key in wanted.keys() & self.held.keys():
+            complete &= self.rise(key, wanted[key], fills=self.fills)
+        return complete
+
+    def _brought(self, wanted: Mapping[str, set[int]], limited: set[str]) -> bool:
+        """Have all units on disk; return False when files had to be let go."""
         complete = True
         for _ in range(_TRIES):
             missing = self._missing(wanted)
@@ -81,9 +95,33 @@ class Lease:
             complete = False
         return complete
 
+    def rise(self, key: str, numbers: AbstractSet[int] = frozenset(), *, fills: bool = False) -> bool:
+        """Have a held file read in memory if its frame and these units are there, or come there; else on disk.
+
+        Let go of the file, and return False, when the disk fails.
+        """
+        held, before = self.held[key], self._risen.get(key)
+        all_numbers = {FRAME, *numbers, *((before.numbers or ()) if before is not None else ())}
+        try:
+            hold = self._disk.rise(key, {number: held.ranges(number) for number in all_numbers}, fills=fills)
+        except OSError:
+            self._let_go(key)
+            return False
+        with self._lock:
+            self._risen[key] = hold
+            found = {(key, number) for number in hold.found} & self._from_disk
+            self._from_disk -= found
+            size = sum(_bytes(held.ranges(number)) for _, number in found)
+            self.usage.memory_bytes += size
+            self.usage.disk_bytes -= size
+        if before is not None:
+            self._disk.memory.release([before])
+        return True
+
     def __del__(self) -> None:
         """Let go also when nobody could: a statement that was cancelled while it was planned has no one to close it."""
         if self._pins:
+            self._disk.memory.abandon(self._risen.values())
             self._disk.abandon(self._pins)
 
     def reads_by(self, description: str) -> bool:
@@ -100,6 +138,8 @@ class Lease:
         self.held.clear()
         with self._lock:
             pins, self._pins = self._pins, set()
+            risen, self._risen = self._risen, {}
+        self._disk.memory.release(risen.values())
         self._disk.release(pins)
 
     def note(self, key: str, number: int, *, object_store_bytes: int = 0, disk_bytes: int = 0) -> None:
@@ -108,6 +148,8 @@ class Lease:
             self._pins.add((key, number))
             self.usage.object_store_bytes += object_store_bytes
             self.usage.disk_bytes += disk_bytes
+            if disk_bytes:
+                self._from_disk.add((key, number))
 
     def _missing(self, wanted: Mapping[str, set[int]]) -> dict[str, set[int]]:
         """Return the units that are not pinned yet, of files that are still held."""

@@ -6,7 +6,7 @@ exceeds the capacity, not even for a moment: `put` names what goes before what c
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, TypeVar
@@ -27,6 +27,26 @@ class _Entry:
     priority: Priority
     used_at: int
     pins: int = 0
+
+
+_FORMERS = 1 << 17
+
+
+class Formers(Generic[K]):
+    """When entries were wanted last, those that are not there included; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._uses: OrderedDict[K, int] = OrderedDict()
+
+    def wanted(self, keys: Collection[K], clock: int) -> int | None:
+        """Note that entries are wanted; return when all of them had been before, None when one never was."""
+        known = [self._uses[key] for key in keys if key in self._uses]
+        for key in keys:
+            self._uses[key] = clock
+            self._uses.move_to_end(key)
+        while len(self._uses) > _FORMERS:
+            self._uses.popitem(last=False)
+        return min(known) if known and len(known) == len(keys) else None
 
 
 class Lru(Generic[K]):

@@ -12,17 +12,23 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from firn_runtime.cache.layout import MAGIC, Range
 
+FRAME = 0
+"""The unit that holds a file's frame; chunk n is unit n + 1."""
+DISK = "data"
+"""The sparse file's name in its folder."""
 BLOCK_BYTES = 4096
 UNIT_BYTES = 256
 """What a unit costs beside its blocks: its lines in the journal."""
 FILE_BYTES = 4 * BLOCK_BYTES
 """What a file costs beside its units: its folder, link and journal."""
+VIEW = "view"
+"""The name in its folder by which a file is read."""
 _JOURNAL_LINES = 4096
 _KEEP_SIZE_PUNCH_HOLE = 3
 MODIFIED_NS = 1_000_000_000
@@ -54,13 +60,31 @@ class Identity:
     size_bytes: int
 
 
+def punch(descriptor: int, ranges: Iterable[Range], kept: Collection[Iterable[Range]]) -> None:
+    """Free the blocks of a file that only these ranges touch, and clear their bytes in those of kept ones.
+
+    Raises OSError.
+    """
+    others = [part for unit in kept for part in unit]
+    for start, end in ranges:
+        low, high = start // BLOCK_BYTES * BLOCK_BYTES, -(-end // BLOCK_BYTES) * BLOCK_BYTES
+        low = max([low, len(MAGIC), *(stop for _, stop in others if low < stop <= start)])
+        high = min([high, *(begin for begin, _ in others if end <= begin < high)])
+        if low < high and _LIBC.fallocate(descriptor, _KEEP_SIZE_PUNCH_HOLE, low, high - low) != 0:
+            raise OSError(ctypes.get_errno(), "cannot free a part of a cached file")
+    os.utime(descriptor, ns=(MODIFIED_NS, MODIFIED_NS))
+
+
 def cost_bytes(ranges: Iterable[Range]) -> int:
     """Return an upper bound of the disk space that ranges take: all blocks that they touch."""
     return UNIT_BYTES + sum((-(-end // BLOCK_BYTES) - start // BLOCK_BYTES) * BLOCK_BYTES for start, end in ranges)
 
 
 class SparseFile:
-    """A cached file's folder: `data` and `journal`. One thread at a time, but for reading and writing bytes."""
+    """A cached file's folder: `data`, `journal`, and the link `view` to where it is read.
+
+    One thread at a time, but for reading and writing bytes.
+    """
 
     def __init__(self, folder: Path, identity: Identity, units: dict[int, Unit]) -> None:
         self.folder = folder
@@ -72,7 +96,7 @@ class SparseFile:
     @property
     def data(self) -> Path:
         """The sparse file."""
-        return self.folder / "data"
+        return self.folder / DISK
 
     @property
     def _journal(self) -> Path:
@@ -89,6 +113,7 @@ class SparseFile:
             file.truncate(identity.size_bytes)
         os.utime(made.data, ns=(MODIFIED_NS, MODIFIED_NS))
         made._rewrite()
+        made.show(DISK)
         return made
 
     @classmethod
@@ -114,6 +139,7 @@ class SparseFile:
             raise ValueError(f"{folder} is no cached file")
         loaded._punch_unknown()
         loaded._rewrite()
+        loaded.show(DISK)
         return loaded
 
     def expect(self, number: int, ranges: tuple[Range, ...]) -> None:
@@ -176,6 +202,13 @@ class SparseFile:
             self._append([number, 0, None])
             self._punch(unit.ranges)
 
+    def show(self, where: str) -> None:
+        """Have the file read elsewhere, from the next read on. Raises OSError."""
+        fresh = self.folder / "view.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(where)
+        fresh.replace(self.folder / VIEW)
+
     def used(self) -> None:
         """Note the time of use, by which the next process orders files."""
         with contextlib.suppress(OSError):
@@ -193,19 +226,12 @@ class SparseFile:
 
     def _punch(self, ranges: Iterable[Range]) -> None:
         """Free the blocks that only these ranges touch, and clear their bytes in the others."""
-        kept = [part for unit in self.units.values() for part in unit.ranges]
-        kept += [part for coming in self._coming.values() for part in coming]
+        kept = [*(unit.ranges for unit in self.units.values()), *self._coming.values()]
         descriptor = os.open(self.data, os.O_WRONLY)
         try:
-            for start, end in ranges:
-                low, high = start // BLOCK_BYTES * BLOCK_BYTES, -(-end // BLOCK_BYTES) * BLOCK_BYTES
-                low = max([low, len(MAGIC), *(stop for _, stop in kept if low < stop <= start)])
-                high = min([high, *(begin for begin, _ in kept if end <= begin < high)])
-                if low < high and _LIBC.fallocate(descriptor, _KEEP_SIZE_PUNCH_HOLE, low, high - low) != 0:
-                    raise OSError(ctypes.get_errno(), "cannot free a part of a cached file", str(self.data))
+            punch(descriptor, ranges, kept)
         finally:
             os.close(descriptor)
-        os.utime(self.data, ns=(MODIFIED_NS, MODIFIED_NS))
 
     def _punch_unknown(self) -> None:
         """Free what a crash left behind: all that no unit holds. Raises OSError."""

@@ -29,8 +29,8 @@ TAIL = 64 << 10
 class Reader:
     """An engine with its cache."""
 
-    def __init__(self, folder: Path, disk_bytes: int = 64 * MEBIBYTE) -> None:
-        self.cache = FileCache(folder / "cache", disk_bytes)
+    def __init__(self, folder: Path, disk_bytes: int = 64 * MEBIBYTE, memory_bytes: int = 0) -> None:
+        self.cache = FileCache(folder / "cache", disk_bytes, memory_bytes=memory_bytes)
         self.engine = Engine(2, 1 << 30, folder / "spill", self.cache)
 
     async def run(self, objects: Objects, sql: str, *files: DataFile) -> tuple[list[dict[str, Any]], Statistics]:
@@ -102,7 +102,11 @@ async def test_only_what_is_needed_is_fetched(
     assert least <= objects.bytes_read() <= least * 1.01 + TAIL
 
 
-async def test_never_a_stale_or_partial_byte_under_rewrites(objects: Objects, reader: Reader) -> None:
+@pytest.mark.parametrize("memory_bytes", [0, 1_200_000])
+async def test_never_a_stale_or_partial_byte_under_rewrites(
+    objects: Objects, tmp_path: Path, memory_bytes: int
+) -> None:
+    reader = Reader(tmp_path, memory_bytes=memory_bytes)
     file = objects.write("a", 1000)
     written = [1000]
     done = asyncio.Event()
@@ -126,6 +130,8 @@ async def test_never_a_stale_or_partial_byte_under_rewrites(objects: Objects, re
     done.set()
     assert all(count > 0 for count in await asyncio.gather(*readers))
     assert (await reader.run(objects, SUMS, file))[0] == sums(1008)
+    assert reader.cache.memory_bytes <= memory_bytes
+    reader.cache.close()
 
 
 @pytest.mark.parametrize("disk_bytes", [0, 100_000, 1_000_000])
