@@ -62,6 +62,7 @@ VIRTUAL_WAREHOUSE = Kind(
         Column("State", ".status.phase"),
         Column("Size", ".spec.size"),
         Column("Clusters", ".status.startedClusters", "integer"),
+        Column("Burst", ".status.burstNodes", "integer"),
         Column("Running", ".status.load.running", "integer"),
         Column("Queued", ".status.load.queued", "integer"),
         Column("Auto-suspend", ".spec.autoSuspendSeconds", "integer"),
@@ -87,6 +88,7 @@ WAREHOUSE_CLUSTER = Kind(
     columns=(
         Column("State", ".status.phase"),
         Column("Ready nodes", ".status.readyNodes", "integer"),
+        Column("Burst", ".status.burstNodes", "integer"),
         Column("Head", ".status.head"),
         Column("Drain", ".spec.drain", "boolean"),
         AGE,
@@ -109,6 +111,7 @@ WAREHOUSE_POOL = Kind(
         Column("Ready", ".status.ready", "integer"),
         Column("Warming", ".status.warming", "integer"),
         Column("Claimed", ".status.claimed", "integer"),
+        Column("Burst", ".status.burst", "integer"),
         Column("Target", ".status.target", "integer"),
         Column("Hit-rate", ".status.hitRate"),
         AGE,

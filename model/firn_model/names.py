@@ -34,6 +34,7 @@ ANNOTATION_CLAIMED_AT = f"{GROUP}/claimed-at"
 ANNOTATION_PARKED_AT = f"{GROUP}/parked-at"
 ANNOTATION_WAREHOUSE_UID = f"{GROUP}/warehouse-uid"  # on a claimed or parked node: it serves this warehouse only
 ANNOTATION_HEAD_UID = f"{GROUP}/head-uid"  # on a worker or burst node: pod UID of the head whose Ray it joins
+ANNOTATION_LEASED_UNTIL = f"{GROUP}/leased-until"  # on a burst node: it is let go then unless the lease is renewed
 ANNOTATION_REQUESTED_AT = f"{GROUP}/requested-at"  # on a WarehouseCluster: when the operator decided to start it
 ANNOTATION_RESUMED_AT = f"{GROUP}/resumed-at"  # on a WarehouseCluster: since when its warehouse is started
 ANNOTATION_AUTOMATIC = f"{GROUP}/automatic"  # on a WarehouseCluster: "true" when the scaling policy started it
@@ -42,6 +43,7 @@ ANNOTATION_MONITOR = f"{GROUP}/resource-monitor"  # on a WarehouseCluster: its w
 ANNOTATION_BOOT_FAILURES = f"{GROUP}/boot-failures"  # on a node: failed boots in a row before this one
 
 CONDITION_MONITOR_LIMIT = "MonitorLimit"  # on a VirtualWarehouse: its resource monitor has suspended it
+CONDITION_BURST = "BurstNodes"  # on a WarehouseCluster: burst nodes speed up its scans
 REASON_MONITOR_SUSPEND_IMMEDIATELY = "MonitorSuspendImmediately"  # of that condition: what runs is cancelled too
 
 FINALIZER_CLUSTER = f"{GROUP}/cluster"

@@ -60,6 +60,12 @@ class QueryAcceleration(Resource):
         le=86_400,
         description="A remaining scan of fewer estimated seconds asks for none; unset: the installation's, 10.",
     )
+    lease_seconds: int = Field(
+        default=60,
+        ge=2,
+        le=3600,
+        description="How long a burst node is leased at a time; kept so long at most for the next scan.",
+    )
 
 
 class ScalingSettings(Resource):
@@ -200,6 +206,7 @@ class WarehouseStatus(Resource):
         default=(), description="Its clusters at a glance.", json_schema_extra=keyed_by("name")
     )
     started_clusters: int = Field(default=0, ge=0, description="Clusters with a ready head.")
+    burst_nodes: int = Field(default=0, ge=0, description="Burst nodes that speed up its scans.")
     scaling: ScalingStatus | None = Field(default=None, description="What the scaling policy remembers.")
     load: WarehouseLoad | None = Field(default=None, description="What the services report; they alone write it.")
     credits_used: Credits | None = Field(default=None, description="Credits used since it was created.")

@@ -21,6 +21,7 @@ from firn_operator.decide import cluster as clusters
 from firn_operator.decide import cluster_actions as ask
 from firn_operator.decide import pool as pools
 from firn_operator.decide import warehouse as warehouses
+from firn_operator.decide.burst import LEAVE_PATIENCE, most_bursts
 from firn_operator.decide.cluster_observed import Talk
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 from firn_operator.decide.reason import Reason
@@ -37,6 +38,7 @@ class SimulatedAccount(TalkingWorld):
 
     def __init__(self, seed: int, warehouse_count: int) -> None:
         super().__init__(seed, warehouse_count)
+        self.bursts_claimed = 0
         self.restart()
 
     # The operator.
@@ -150,7 +152,7 @@ class SimulatedAccount(TalkingWorld):
         known = self.account.state.clusters.get(name)
         if known is None or self.pools.reservations.count_of(known.uid):
             return
-        observed = self.controller.observe(known)
+        observed = self.controller.observe(known, self.now)
         actions = clusters.decide(observed, self.now).actions
         for action in actions:
             self._apply(known, action)
@@ -165,6 +167,9 @@ class SimulatedAccount(TalkingWorld):
                 for target in targets:
                     self.memory(known).note(Talk(target.uid))
                     self._promise(known, target, role)
+            case ask.SetLease(nodes=targets, until=until):
+                for target in targets:
+                    self._lease(known, target, until)
             case ask.BindHead(node=target) | ask.BindHeadAgain(node=target):
                 self._bind(known, target)
             case ask.BindNode(node=target):
@@ -210,7 +215,11 @@ class SimulatedAccount(TalkingWorld):
         return self.account.state.clusters.values()
 
     def _promise(self, known: Cluster, target: Node, role: str) -> None:
-        self.pools.promise(known.uid, target, self.now)
+        is_burst = role == names.ROLE_BURST
+        self.pools.promise(known.uid, target, self.now, is_burst)
+        if is_burst:
+            self.bursts_claimed += 1
+            self.check_bursts(known)
         self._send(lambda a=self.account, p=self.pools: self._claim(known, target, role, a, p), self.in_flight)
 
     def _claim(self, known: Cluster, target: Node, role: str, account: Account, controller: PoolController) -> None:
@@ -229,6 +238,7 @@ class SimulatedAccount(TalkingWorld):
                 warehouse=known.spec.warehouse,
                 warehouse_uid=known.warehouse_uid,
                 head_uid=None if role == names.ROLE_HEAD else known.status.head_uid,
+                leased_until=self.now + self.lease_of(known) if role == names.ROLE_BURST else None,
             )
             self._write(self.nodes, claimed)
         controller.reservations.release(known.uid, target.uid)
@@ -237,6 +247,18 @@ class SimulatedAccount(TalkingWorld):
             account.state.nodes.put(current)
         else:
             account.state.nodes.remove(target.name, target.uid)
+
+    def check_bursts(self, known: Cluster) -> None:
+        """As far as the operator can know, a warehouse never has more burst nodes than its scale factor allows."""
+        state = self.account.state
+        owner = state.warehouses.get(known.spec.warehouse)
+        assert owner
+        assert not known.is_leaving
+        most = most_bursts(owner, False)
+        claimed = [n for c in state.clusters_of(owner.uid) for n in state.nodes_of_epoch(c.uid)]
+        coming = sum(self.pools.reservations.bursts_of(c.uid) for c in state.clusters_of(owner.uid))
+        has = coming + sum(n.role == names.ROLE_BURST and n.is_alive for n in claimed)
+        assert most is None or has <= most, (owner.name, has, most)
 
     def _bind(self, known: Cluster, target: Node) -> None:
         agent = self.agents.get(target.uid)
@@ -308,7 +330,8 @@ class SimulatedAccount(TalkingWorld):
         agent = self.agents.get(target.uid)
         if agent and current.is_alive and current.ready:
             assert not agent.held, f"{target.name} held {agent}"
-            assert not self.is_busy(target.uid), f"{target.name} was busy"
+            late = current.leased_until and self.now >= current.leased_until + LEAVE_PATIENCE
+            assert late or not self.is_busy(target.uid), f"{target.name} was busy"
         self._kill(target.name)
         del self.nodes[target.name]
         self.account.state.nodes.remove(target.name, target.uid)
@@ -330,6 +353,7 @@ class SimulatedAccount(TalkingWorld):
             (1, lambda: self.request_suspension(name)),
             (1, lambda: self.set_hold(name, self.random.random() < 0.3)),
             (1, lambda: self.resize(name)),
+            (6, lambda: self.wish(name)),
             (1, self.fail_node),
             (6, self.hear),
             (1, self.restart),

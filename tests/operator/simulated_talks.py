@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from firn_model import names
 from firn_operator.controllers.talks import Talks
@@ -57,6 +58,15 @@ class TalkingWorld(World):
         """The heads tell what has changed."""
         for known in self.known_clusters():
             self._answer(known, known.status.head_uid or "")
+
+    def _lease(self, known: Cluster, target: Node, until: datetime) -> None:
+        """Move the end of a lease."""
+        current = self.nodes.get(target.name)
+        if current and current.uid == target.uid and current.epoch == known.uid:
+            self._write(self.nodes, replace(current, leased_until=until))
+
+    def lease_of(self, known: Cluster) -> timedelta:
+        return timedelta(seconds=self.warehouses[known.spec.warehouse].spec.query_acceleration.lease_seconds)
 
     def _park(self, known: Cluster, target: Node) -> None:
         agent, current = self.agents.get(target.uid), self.nodes.get(target.name)

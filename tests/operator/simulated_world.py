@@ -11,7 +11,7 @@ from typing import Any
 from firn_model import names
 from firn_model.pools import Parked
 from firn_model.sizes import SIZES
-from firn_model.warehouses import ClusterLoad, WarehouseLoad
+from firn_model.warehouses import BurstRequest, ClusterLoad, WarehouseLoad
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 
 from tests.operator.observations import NOW, REPORTER, pool, warehouse
@@ -31,6 +31,12 @@ RANGES: tuple[dict[str, Any], ...] = (
     },
 )
 """The cluster ranges of the warehouses, one after the other."""
+BURSTS: tuple[dict[str, Any], ...] = (
+    {"enabled": True, "max_scale_factor": 1, "lease_seconds": 4},
+    {"enabled": True, "max_scale_factor": 0, "lease_seconds": 8},
+    {},
+)
+"""And whether they may have burst nodes."""
 
 
 @dataclass
@@ -62,8 +68,9 @@ class World(ABC):
         self.agents: dict[str, Agent] = {}
         plain = pool(TARGET, 4)
         parked = Parked(max_nodes=3, keep_seconds=20)
-        self.pool = replace(plain, spec=plain.spec.model_copy(update={"parked": parked}))
+        self.pool = replace(plain, spec=plain.spec.model_copy(update={"parked": parked, "burst_share": 80}))
         self.queued: dict[str, list[int]] = {}
+        self.wishes: dict[str, tuple[BurstRequest, ...]] = {}
         self.accepted: set[int] = set()
         self.finished: set[int] = set()
         self.owners_of: dict[str, set[str]] = {}
@@ -77,6 +84,7 @@ class World(ABC):
                 "size": SIZES[(seed + number) % 3],
                 "auto_suspend_seconds": 5,
                 "max_concurrency_level": CONCURRENCY,
+                "query_acceleration": BURSTS[(seed + number) % len(BURSTS)],
                 **RANGES[number % len(RANGES)],
             }
             self.warehouses[name] = replace(warehouse(spec), name=name, uid=f"{name}-uid")
@@ -163,6 +171,18 @@ class World(ABC):
         }
         return tuple(ClusterLoad(name=n, running=count, concurrency=count) for n, count in sorted(held.items()))
 
+    def wish(self, name: str) -> None:
+        """The statements of a cluster ask for burst nodes, of another cluster than before, or for none any more."""
+        serving = [c.name for c in self.clusters.values() if c.spec.warehouse == name and c.is_running]
+        nodes, expires_at = self.random.randint(0, 5), self.now + timedelta(seconds=self.random.randint(0, 12))
+        asked = (
+            BurstRequest(cluster=self.random.choice(serving), nodes=nodes, expires_at=expires_at)
+            if nodes and serving
+            else None
+        )
+        self.wishes[name] = (asked,) if asked else ()
+        self.report(name)
+
     def report(self, name: str) -> None:
         current = self.warehouses[name]
         queued, running = len(self.queued[name]), self.running(name)
@@ -176,11 +196,13 @@ class World(ABC):
             idle_since=idle,
             queued_seconds=queued * 60.0,
             clusters=self.cluster_loads(name),
+            burst=self.wishes.get(name, ()),
             observed_at=at,
             reporter=REPORTER,
         )
         still_waits = queued > 0 and old is not None and requested is not None and old.observed_at <= requested
-        same = old is not None and (old.queued, old.running, old.clusters) == (queued, running, load.clusters)
+        told, tells = ((w.queued, w.running, w.clusters, w.burst) if w else None for w in (old, load))
+        same = told == tells
         if not same or still_waits:
             self._write(self.warehouses, replace(current, status=current.status.model_copy(update={"load": load})))
 

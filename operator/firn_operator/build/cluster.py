@@ -53,11 +53,16 @@ def resize_patch(uid: str, size: WarehouseSize, decided_at: datetime) -> Manifes
 
 
 def claim_patch(
-    node: Node, cluster: Cluster, role: str, head_uid: str | None, claimed_at: datetime
+    node: Node,
+    cluster: Cluster,
+    role: str,
+    head_uid: str | None,
+    claimed_at: datetime,
+    leased_until: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """Return the guarded JSON patch that makes a warm or parked node a member; `head_uid` is None for the head.
 
-    A parked node is taken only by its own warehouse.
+    A parked node is taken only by its own warehouse. A burst node is claimed on a lease.
     """
     labels = {
         names.LABEL_STATE: names.STATE_CLAIMED,
@@ -71,6 +76,8 @@ def claim_patch(
         notes[names.ANNOTATION_WAREHOUSE_UID] = cluster.warehouse_uid
     if head_uid:
         notes[names.ANNOTATION_HEAD_UID] = head_uid
+    if leased_until:
+        notes[names.ANNOTATION_LEASED_UNTIL] = stamp(leased_until)
     owners = [owner("WarehouseCluster", cluster.name, cluster.uid)]
     return [
         {"op": "test", "path": "/metadata/uid", "value": node.uid},
@@ -79,6 +86,15 @@ def claim_patch(
         *({"op": "add", "path": _label(name), "value": value} for name, value in labels.items()),
         *({"op": "add", "path": _note(name), "value": value} for name, value in notes.items()),
         {"op": "replace", "path": "/metadata/ownerReferences", "value": owners},
+    ]
+
+
+def lease_patch(node: Node, epoch: str, leased_until: datetime) -> list[dict[str, Any]]:
+    """Return the guarded JSON patch that moves the end of a burst node's lease."""
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": node.uid},
+        {"op": "test", "path": _label(names.LABEL_EPOCH), "value": epoch},
+        {"op": "add", "path": _note(names.ANNOTATION_LEASED_UNTIL), "value": stamp(leased_until)},
     ]
 
 

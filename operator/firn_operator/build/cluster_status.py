@@ -1,13 +1,15 @@
 """The status of a cluster: its phase, its nodes, and what it waits for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from firn_model.clusters import ClusterPhase, ClusterStatus, ClusterStep, NodeState, NodeStatus
-from firn_model.names import ROLE_BURST, ROLE_HEAD
+from firn_model.conditions import Condition, ConditionStatus, set_condition
+from firn_model.names import CONDITION_BURST, ROLE_BURST, ROLE_HEAD
 
 from firn_operator.build.status import ready_condition
+from firn_operator.decide.cluster_bursts import burst_words
 from firn_operator.decide.cluster_observed import Observed
 from firn_operator.decide.metering import metered, opened
 from firn_operator.decide.observed import Cluster, Node
@@ -50,6 +52,7 @@ def cluster_without_head(cluster: Cluster, reason: Reason, message: str, now: da
             "head_uid": None,
             "nodes": (),
             "ready_nodes": 0,
+            "burst_nodes": 0,
         }
     )
 
@@ -58,13 +61,45 @@ def cluster_now(observed: Observed, reason: Reason, message: str, now: datetime)
     """Return the status with what has become of the cluster's nodes, and with what it waits for."""
     cluster = observed.cluster
     nodes = node_statuses(observed) if cluster.is_running else cluster.status.nodes
-    return cluster_words(cluster, reason, message, now).model_copy(
+    after = cluster_words(cluster, reason, message, now)
+    return after.model_copy(
         update={
             "nodes": nodes,
+            "burst_nodes": _burst_nodes(nodes),
+            "conditions": _with_bursts(observed, after.conditions, now),
             "ready_nodes": sum(n.state is NodeState.READY and n.role != ROLE_BURST for n in nodes),
             "desired_nodes": cluster.desired_nodes,
         }
     )
+
+
+def cluster_draining(observed: Observed) -> ClusterStatus:
+    """Return the status of a draining cluster with the burst nodes that it still has."""
+    status = observed.cluster.status
+    there = {n.uid for n in observed.nodes if n.is_alive}
+    nodes = tuple(n for n in status.nodes if n.role != ROLE_BURST or n.uid in there)
+    return status.model_copy(update={"nodes": nodes, "burst_nodes": _burst_nodes(nodes)})
+
+
+def _burst_nodes(nodes: Iterable[NodeStatus]) -> int:
+    """Count the burst nodes that are billed: those that have joined, until they are gone."""
+    return sum(n.role == ROLE_BURST and n.state in (NodeState.READY, NodeState.LEAVING) for n in nodes)
+
+
+def _with_bursts(observed: Observed, conditions: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
+    """Return the conditions with that of the burst nodes, once any was asked for."""
+    is_sped_up, reason, words = burst_words(observed, now)
+    if reason is Reason.BURST_NOT_WANTED and all(c.type != CONDITION_BURST for c in conditions):
+        return conditions
+    new = Condition(
+        type=CONDITION_BURST,
+        status=ConditionStatus.TRUE if is_sped_up else ConditionStatus.FALSE,
+        reason=reason.value,
+        message=words,
+        last_transition_time=now.replace(microsecond=0),
+        observed_generation=observed.cluster.generation,
+    )
+    return set_condition(conditions, new)
 
 
 def node_statuses(observed: Observed) -> tuple[NodeStatus, ...]:
@@ -108,5 +143,5 @@ def cluster_phase(cluster: Cluster, phase: ClusterPhase, reason: Reason, message
         "observed_generation": cluster.generation,
     }
     if drained:
-        update |= {"endpoint": None, "ready_nodes": 0, "drained_at": cluster.status.drained_at or now}
+        update |= {"endpoint": None, "ready_nodes": 0, "burst_nodes": 0, "drained_at": cluster.status.drained_at or now}
     return cluster.status.model_copy(update=update)

@@ -80,6 +80,7 @@ def warehouse_status(
                 for c in clusters
             ),
             "started_clusters": len(running),
+            "burst_nodes": sum(c.status.burst_nodes for c in clusters),
             "resumed_at": observed.running_since or old.resumed_at,
             "suspended_at": suspended_at if newly_suspended else old.suspended_at,
             "endpoint": running[0].status.endpoint if running else None,
@@ -124,7 +125,8 @@ def pool_status(observed: pool_decisions.Observed, hits: int, misses: int, reaso
         update={
             "ready": len(census.ready) + sum(n.ready for n in census.outdated),
             "warming": len(census.booting),
-            "claimed": len(census.claimed),
+            "claimed": len(census.claimed) - len(census.bursts),
+            "burst": len(census.bursts),
             "parked": len(census.parked),
             "target": target,
             "hits": hits,

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from firn_model import names
+
 from firn_operator.controllers.loop import Loops
 from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
 from firn_operator.observe.state import State
@@ -49,6 +51,8 @@ class Wiring:
             self._clusters.wake(node.cluster)
         else:
             self.wake_waiting(node.pool)
+        if node.role == names.ROLE_BURST:
+            self._wake_bursting(node.pool)
         self._pools.wake(node.pool)
 
     def wake_waiting(self, pool: str) -> None:
@@ -57,9 +61,18 @@ class Wiring:
         others = (c for c in self._state.clusters_of_pool(pool) if not c.waits_for_head and self._is_short(c))
         for cluster in (*sorted(headless, key=_age), *sorted(others, key=_age)):
             self._clusters.wake(cluster.name)
+        self._wake_bursting(pool)
+
+    def _wake_bursting(self, pool: str) -> None:
+        """Wake the clusters that have burst nodes or ask for some: what one leaves another may take."""
+        for cluster in self._state.bursting(pool):
+            self._clusters.wake(cluster.name)
 
     def _is_short(self, cluster: Cluster) -> bool:
-        return not cluster.is_leaving and len(self._state.nodes_of_epoch(cluster.uid)) < cluster.desired_nodes
+        if cluster.is_leaving:
+            return False
+        nodes = self._state.nodes_of_epoch(cluster.uid)
+        return sum(n.role != names.ROLE_BURST for n in nodes) < cluster.desired_nodes
 
     def _cluster_changed(self, cluster: Cluster) -> None:
         self._clusters.wake(cluster.name)
@@ -74,6 +87,11 @@ class Wiring:
                 self._clusters.wake(cluster.name)
             for node in self._state.parked_of(warehouse.uid):
                 self._pools.wake(node.pool)
+            return
+        asks = warehouse.load is not None and bool(warehouse.load.burst)
+        for cluster in self._state.clusters_of(warehouse.uid):
+            if asks or self._state.is_bursting(cluster):
+                self._clusters.wake(cluster.name)
 
     def _pool_changed(self, pool: Pool) -> None:
         self.wake_waiting(pool.name)

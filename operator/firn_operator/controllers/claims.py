@@ -1,6 +1,7 @@
 """Claims of a cluster: promised, written, and settled when an answer was lost."""
 
 import asyncio
+from datetime import timedelta
 
 import structlog
 from firn_model import names
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Claims:
-    """Claims nodes for clusters, and counts which found one waiting."""
+    """Claims nodes for clusters, and counts which found one waiting; burst nodes only take what is there."""
 
     def __init__(self, api: KubeApi, account: Account, steps: Steps, pools: PoolController) -> None:
         self._api = api
@@ -34,23 +35,23 @@ class Claims:
         """Forget a cluster that is gone."""
         self._waited.discard(epoch)
 
-    async def claim(self, cluster: Cluster, nodes: tuple[Node, ...], role: str) -> None:
+    async def claim(self, cluster: Cluster, nodes: tuple[Node, ...], role: str, lease: timedelta | None = None) -> None:
         """Claim nodes at once, promised so that no other claim of this process takes them meanwhile.
 
         Raises the first ApiError; a node whose outcome is unknown stays promised until `settle`.
         """
         now = utc_now()
         for node in nodes:
-            self._pools.promise(cluster.uid, node, now)
-        results = await asyncio.gather(*(self._claim(cluster, n, role) for n in nodes), return_exceptions=True)
-        self._waited.discard(cluster.uid)
+            self._pools.promise(cluster.uid, node, now, role == names.ROLE_BURST)
+        results = await asyncio.gather(*(self._claim(cluster, n, role, lease) for n in nodes), return_exceptions=True)
+        if role != names.ROLE_BURST:
+            self._waited.discard(cluster.uid)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _claim(self, cluster: Cluster, node: Node, role: str) -> None:
-        head_uid = None if role == names.ROLE_HEAD else cluster.status.head_uid
-        claimed = await claim(self._api, self._account, cluster, node, role, head_uid, utc_now())
+    async def _claim(self, cluster: Cluster, node: Node, role: str, lease: timedelta | None) -> None:
+        claimed = await claim(self._api, self._account, cluster, node, role, utc_now(), lease)
         self._known(cluster, node.uid, claimed)
 
     async def settle(self, cluster: Cluster) -> None:
@@ -68,5 +69,6 @@ class Claims:
             return
         if claimed.role == names.ROLE_HEAD:
             self._steps.mark(cluster.name, "node_claimed", utc_now())
-        self._pools.count_claim(cluster.spec.pool, cluster.uid not in self._waited, utc_now())
+        if claimed.role != names.ROLE_BURST:
+            self._pools.count_claim(cluster.spec.pool, cluster.uid not in self._waited, utc_now())
         log.info("cluster", action="Claim", cluster=cluster.name, node=claimed.name, role=claimed.role)

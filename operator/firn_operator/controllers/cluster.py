@@ -13,9 +13,16 @@ from firn_model.messages import RefusalReason
 
 from firn_operator import metrics
 from firn_operator.agents import Agents
-from firn_operator.build.cluster_status import cluster_now, cluster_phase, cluster_running, cluster_without_head
+from firn_operator.build.cluster_status import (
+    cluster_draining,
+    cluster_now,
+    cluster_phase,
+    cluster_running,
+    cluster_without_head,
+)
 from firn_operator.build.status import difference, endpoint_of
 from firn_operator.controllers.background import Background
+from firn_operator.controllers.bursts import Leases
 from firn_operator.controllers.claims import Claims
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.members import Membership
@@ -39,6 +46,7 @@ from firn_operator.decide.cluster_actions import (
     ProbeHead,
     ReleaseNode,
     RemoveFinalizer,
+    SetLease,
     TellMembers,
 )
 from firn_operator.decide.cluster_observed import NONE_FAILED, Observed, Talk
@@ -89,6 +97,7 @@ class ClusterController:
         self._interrupted = interrupted
         self._memory = Memory()
         self._claims = Claims(api, account, steps, pools)
+        self._leases = Leases(api, account, pools, self._memory)
         self._membership = Membership(agents, self._memory, background, wake)
         self._written_at: dict[str, datetime] = {}
         self._handlers: dict[type[Any], Callable[[Cluster, Any], Awaitable[None]]] = {
@@ -98,6 +107,7 @@ class ClusterController:
             ProbeHead: self._probe,
             ClearHead: self._clear,
             ClaimNodes: self._claim_nodes,
+            SetLease: self._leases.set,
             BindNode: self._membership.bind_node,
             TellMembers: self._membership.tell_members,
             BeginDrain: self._begin_drain,
@@ -109,12 +119,13 @@ class ClusterController:
             RemoveFinalizer: self._remove_finalizer,
         }
 
-    def observe(self, cluster: Cluster) -> Observed:
+    def observe(self, cluster: Cluster, now: datetime) -> Observed:
         """Return what is known of a cluster."""
         state, talks = self._account.state, self._memory.of(cluster.uid)
         warehouse = state.warehouses.get(cluster.spec.warehouse)
         pool = state.pools.get(cluster.spec.pool)
         spares = self._spares(cluster)
+        burst, burst_spares = self._leases.terms(cluster, now)
         return Observed(
             cluster=cluster,
             nodes=state.nodes_of_epoch(cluster.uid),
@@ -129,6 +140,9 @@ class ClusterController:
             to_park=self._to_park(cluster) if cluster.status.drained else (),
             failed_heads=talks.failed_heads,
             failed_joins=talks.failed_joins,
+            burst=burst,
+            burst_spares=burst_spares,
+            failed_bursts=talks.failed_bursts,
         )
 
     def _spares(self, cluster: Cluster) -> tuple[Node, ...]:
@@ -153,8 +167,9 @@ class ClusterController:
         if cluster is None:
             raise Gone
         await self._claims.settle(cluster)
-        observed = self.observe(cluster)
-        decision = decide(observed, utc_now())
+        now = utc_now()
+        observed = self.observe(cluster, now)
+        decision = decide(observed, now)
         for action in decision.actions:
             kind, reason = type(action).__name__, getattr(action, "reason", decision.reason)
             metrics.ACTIONS.labels("cluster", kind, reason.value).inc()
@@ -187,7 +202,11 @@ class ClusterController:
         talks = self._memory.of(cluster.uid)
         for node in action.nodes:
             talks.note(Talk(node.uid))
-        await self._claims.claim(cluster, action.nodes, action.role)
+        if action.role != names.ROLE_BURST:
+            await self._claims.claim(cluster, action.nodes, action.role)
+            return
+        await self._claims.claim(cluster, action.nodes, action.role, self._leases.lease(cluster))
+        self._tell(cluster, Reason.BURST_LEASED, f"{len(action.nodes)} burst nodes are leased")
 
     async def _bind(self, cluster: Cluster, action: BindHead) -> None:
         """Bind the node and publish the endpoint, in one write."""
@@ -290,10 +309,22 @@ class ClusterController:
         node = action.node
         if action.reason in FAILED_BINDS:
             self._memory.of(cluster.uid).given_up(node, utc_now())
-        if action.reason in REPLACED:
-            self._tell(cluster, action.reason, f"node {node.name} is replaced")
+        is_burst = node.role == names.ROLE_BURST
+        if is_burst or action.reason in REPLACED:
+            words = f"burst node {node.name} is released" if is_burst else f"node {node.name} is replaced"
+            self._tell(cluster, action.reason, words)
         await self._pools.delete_pod(node)
+        if is_burst:
+            await self._burst_released(cluster, node)
         log.info("cluster", action="ReleaseNode", cluster=cluster.name, node=node.name, reason=action.reason.value)
+
+    async def _burst_released(self, cluster: Cluster, node: Node) -> None:
+        """Write at once that a draining cluster has one burst node fewer: it may take long to drain, and bills them."""
+        now = utc_now()
+        self._leases.released(node, now)
+        current = self._account.state.clusters.get(cluster.name)
+        if current and current.uid == cluster.uid and current.status.phase is ClusterPhase.DRAINING:
+            await self._write(current, cluster_draining(self.observe(current, now)))
 
     async def _delete(self, cluster: Cluster, action: DeleteCluster) -> None:
         if action.reason is Reason.WAREHOUSE_GONE and await self._warehouse_is_there(cluster):

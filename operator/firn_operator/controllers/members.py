@@ -109,5 +109,5 @@ class Membership:
 def _learn(talks: Talks, told: frozenset[str], reply: MembersReply) -> None:
     joined = frozenset(reply.joined)
     if talks.answer is not None and joined - talks.answer.joined:
-        talks.failed_joins = NONE_FAILED
+        talks.failed_joins = talks.failed_bursts = NONE_FAILED
     talks.answer = HeadAnswer(told, joined, frozenset(reply.busy), dict(reply.idle_bursts))

@@ -80,11 +80,13 @@ class PoolController:
         )
 
     def shortage(self, cluster: Cluster) -> int:
-        """Return how many nodes a cluster still has to claim."""
+        """Return how many nodes of its own a cluster still has to claim."""
         if cluster.is_leaving:
             return 0
-        has = sum(n.is_alive for n in self._account.state.nodes_of_epoch(cluster.uid))
-        return max(0, cluster.desired_nodes - has - self.reservations.count_of(cluster.uid))
+        nodes = self._account.state.nodes_of_epoch(cluster.uid)
+        has = sum(n.is_alive and n.role != names.ROLE_BURST for n in nodes)
+        claiming = self.reservations.count_of(cluster.uid) - self.reservations.bursts_of(cluster.uid)
+        return max(0, cluster.desired_nodes - has - claiming)
 
     def parked(self, cluster: Cluster) -> tuple[Node, ...]:
         """Return the parked nodes that a cluster may claim before any warm one."""
@@ -117,9 +119,9 @@ class PoolController:
         pool = self._account.state.pools.get(name)
         return words(self.observe(pool), utc_now()) if pool else f"there is no WarehousePool {name}"
 
-    def promise(self, cluster_uid: str, node: Node, now: datetime) -> None:
+    def promise(self, cluster_uid: str, node: Node, now: datetime, is_burst: bool = False) -> None:
         """Promise a node to a claim that begins; the pool keeps quiet from now on, not only from the claim's end."""
-        self.reservations.take(cluster_uid, node.name, node.uid)
+        self.reservations.take(cluster_uid, node.name, node.uid, is_burst)
         self._last_claim[node.pool] = now
 
     def count_claim(self, pool: str, hit: bool, now: datetime) -> None:

@@ -9,6 +9,7 @@ class Reservations:
     def __init__(self) -> None:
         self._cluster_by_node: dict[str, str] = {}
         self._nodes_by_cluster: dict[str, dict[str, str]] = {}
+        self._bursts: set[str] = set()
 
     @property
     def nodes(self) -> AbstractSet[str]:
@@ -23,8 +24,14 @@ class Reservations:
         """Return how many nodes the cluster is claiming."""
         return len(self._nodes_by_cluster.get(cluster_uid, ()))
 
-    def take(self, cluster_uid: str, node_name: str, node_uid: str) -> None:
+    def bursts_of(self, cluster_uid: str) -> int:
+        """Return how many of these are to be burst nodes."""
+        return sum(uid in self._bursts for uid in self._nodes_by_cluster.get(cluster_uid, ()))
+
+    def take(self, cluster_uid: str, node_name: str, node_uid: str, is_burst: bool = False) -> None:
         """Promise a free node to a cluster."""
+        if is_burst:
+            self._bursts.add(node_uid)
         self._cluster_by_node[node_uid] = cluster_uid
         self._nodes_by_cluster.setdefault(cluster_uid, {})[node_uid] = node_name
 
@@ -32,6 +39,7 @@ class Reservations:
         """Take a promise back: the claim's outcome is known."""
         if self._cluster_by_node.pop(node_uid, None) is None:
             return
+        self._bursts.discard(node_uid)
         promised = self._nodes_by_cluster[cluster_uid]
         del promised[node_uid]
         if not promised:

@@ -25,6 +25,7 @@ class Talks:
     answer: HeadAnswer | None = None
     failed_heads: Failures = NONE_FAILED
     failed_joins: Failures = NONE_FAILED
+    failed_bursts: Failures = NONE_FAILED
 
     def said(self, uid: str) -> Talk:
         """Return what came of talking to a node."""
@@ -57,6 +58,8 @@ class Talks:
         """Count a node that could not be bound or did not join."""
         if node.role == names.ROLE_HEAD:
             self.failed_heads = Failures(self.failed_heads.count + 1, now)
+        elif node.role == names.ROLE_BURST:
+            self.failed_bursts = Failures(self.failed_bursts.count + 1, now)
         else:
             self.failed_joins = Failures(self.failed_joins.count + 1, now)
 

@@ -71,6 +71,8 @@ class WarehouseController:
             await self._apply(observed, action, now)
         if decision.actions:
             return utc_now()
+        if warehouse.load and warehouse.load.burst:
+            await self._network.ensure(warehouse)
         waits_until = self._quiet_until(observed, now)
         if waits_until:
             return waits_until

@@ -23,9 +23,10 @@ from firn_operator.decide.cluster_actions import (
     ReleaseNode,
     RemoveFinalizer,
 )
+from firn_operator.decide.cluster_joining import back_off_until
 from firn_operator.decide.cluster_observed import Observed
-from firn_operator.decide.cluster_workers import back_off_until, decide_workers
-from firn_operator.decide.decision import Decision
+from firn_operator.decide.cluster_workers import decide_workers, decide_workers_of_draining
+from firn_operator.decide.decision import Decision, earliest
 from firn_operator.decide.observed import Node, memory_class
 from firn_operator.decide.reason import Reason
 
@@ -175,6 +176,10 @@ def _decide_drain(observed: Observed, now: datetime) -> Decision[Action]:
         return Decision((BeginDrain(),), Reason.DRAINING, "draining")
     if not head.ready and said.silent_since is not None and now - said.silent_since >= SILENCE_LIMIT:
         return Decision((MarkDrained(Reason.HEAD_SILENT),), Reason.HEAD_SILENT, f"head {head.name} is dead")
+    bursts = decide_workers_of_draining(observed, head, now)
+    if bursts.actions:
+        return bursts
     if said.probed_at is not None and now < said.probed_at + PROBE_PERIOD:
-        return Decision((), Reason.DRAINING, "finishing its statements", wake_at=said.probed_at + PROBE_PERIOD)
+        wake_at = earliest((said.probed_at + PROBE_PERIOD, bursts.wake_at))
+        return Decision((), Reason.DRAINING, "finishing its statements", wake_at)
     return Decision((DrainHead(head),), Reason.DRAINING, "finishing its statements")

@@ -1,6 +1,7 @@
 """What a decision about a cluster may ask for."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from firn_operator.decide.observed import Node
 from firn_operator.decide.reason import Reason
@@ -48,6 +49,15 @@ class ClaimNodes:
 
     nodes: tuple[Node, ...]
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLease:
+    """Have the leases of these burst nodes end then: later than before, or now."""
+
+    nodes: tuple[Node, ...]
+    until: datetime
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,7 @@ Action = (
     | ProbeHead
     | ClearHead
     | ClaimNodes
+    | SetLease
     | BindNode
     | TellMembers
     | BeginDrain

@@ -8,6 +8,7 @@ from firn_model import names
 from firn_model.clusters import NodeState
 from firn_model.pools import MemoryClass
 
+from firn_operator.decide.burst import Terms
 from firn_operator.decide.observed import Cluster, Node
 
 
@@ -48,6 +49,7 @@ class Failures:
 
 
 NONE_FAILED = Failures()
+NO_BURSTS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Observed:
     """Nodes that are worth keeping when the cluster is drained."""
     failed_heads: Failures = NONE_FAILED
     failed_joins: Failures = NONE_FAILED
+    burst: Terms = NO_BURSTS
+    """How many burst nodes it may lease."""
+    burst_spares: tuple[Node, ...] = ()
+    """Nodes that it may claim as such."""
+    failed_bursts: Failures = NONE_FAILED
 
     @property
     def head(self) -> Node | None:

@@ -54,6 +54,8 @@ class Node:
     warehouse_uid: str | None = None
     claimed_at: datetime | None = None
     parked_at: datetime | None = None
+    leased_until: datetime | None = None
+    """Of a burst node: when its lease ends unless it is renewed."""
     trouble: Trouble | None = None
     failed_at: datetime | None = None
     boot_failures: int = 0

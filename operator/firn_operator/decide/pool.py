@@ -8,6 +8,8 @@ without it, nodes that boot alongside doubled the time of a resume.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from firn_model import names
+
 from firn_operator.decide.decision import Decision, earliest
 from firn_operator.decide.observed import Node, Pool, TroubleKind, has_no_room
 from firn_operator.decide.parking import Parking, give_up
@@ -75,6 +77,11 @@ class Census:
     def free(self) -> tuple[Node, ...]:
         """The ready nodes that no claim is under way for."""
         return tuple(n for n in self.ready if n.uid not in self.reserved)
+
+    @property
+    def bursts(self) -> tuple[Node, ...]:
+        """The claimed nodes that are leased as burst nodes."""
+        return tuple(n for n in self.claimed if n.role == names.ROLE_BURST)
 
 
 def take_census(observed: Observed, now: datetime) -> Census:

@@ -46,6 +46,13 @@ class Reason(StrEnum):
     RELEASED = "Released"
     WAREHOUSE_GONE = "WarehouseGone"
 
+    # burst nodes
+    BURST_LEASED = "BurstLeased"
+    BURST_NOT_WANTED = "BurstNotWanted"
+    LEASE_ENDED = "LeaseEnded"
+    SCALE_FACTOR = "ScaleFactor"
+    BURST_SHARE = "BurstShare"
+
     # resource monitors
     WITHIN_QUOTA = "WithinQuota"
     NOT_STARTED = "NotStarted"

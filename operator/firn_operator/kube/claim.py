@@ -1,6 +1,8 @@
 """Claiming: one guarded write; a conflict is resolved on that very pod, never by taking another in the dark."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from firn_model import names
 
 from firn_operator import metrics
 from firn_operator.build.cluster import claim_patch
@@ -11,15 +13,23 @@ from firn_operator.observe.account import Account
 
 
 async def claim(
-    api: KubeApi, account: Account, cluster: Cluster, node: Node, role: str, head_uid: str | None, now: datetime
+    api: KubeApi,
+    account: Account,
+    cluster: Cluster,
+    node: Node,
+    role: str,
+    now: datetime,
+    lease: timedelta | None = None,
 ) -> Node | None:
-    """Claim `node` for the cluster; return it as it is now, or None when it is not ours.
+    """Claim `node` for the cluster, a burst node on a lease; return it as it is now, or None when it is not ours.
 
     Whatever came of it, the account knows the pod's true state afterwards, so the next decision is taken on that.
     Raises UnavailableError when the outcome is unknown: then the pod stays reserved until it is read again.
     """
+    head_uid = None if role == names.ROLE_HEAD else cluster.status.head_uid
+    patch = claim_patch(node, cluster, role, head_uid, now, now + lease if lease else None)
     try:
-        raw = await api.patch(PODS, node.name, claim_patch(node, cluster, role, head_uid, now))
+        raw = await api.patch(PODS, node.name, patch)
     except (InvalidError, ConflictError):
         metrics.CLAIM_CONFLICTS.inc()
         return await look_again(api, account, cluster, node)

@@ -196,6 +196,7 @@ def node(raw: Raw) -> Node:
         warehouse_uid=notes.get(names.ANNOTATION_WAREHOUSE_UID),
         claimed_at=moment(notes.get(names.ANNOTATION_CLAIMED_AT)),
         parked_at=moment(notes.get(names.ANNOTATION_PARKED_AT)),
+        leased_until=moment(notes.get(names.ANNOTATION_LEASED_UNTIL)),
         trouble=_trouble(phase, status, conditions),
         failed_at=_failed_at(status) if phase in ("Failed", "Succeeded") else None,
         boot_failures=_int(notes.get(names.ANNOTATION_BOOT_FAILURES), 0),

@@ -8,6 +8,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
+from firn_model import names
+
 from firn_operator.decide.observed import Cluster, Monitor, Node, Pool, ServicesLease, Warehouse
 
 REMEMBERED_DELETIONS = 10_000
@@ -99,7 +101,7 @@ class State:
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[object | None, object | None], None]] = []
-        self.warehouses: Shelf[Warehouse] = Shelf(self._tell)
+        self.warehouses: Shelf[Warehouse] = Shelf(self._warehouse_changed)
         self.clusters: Shelf[Cluster] = Shelf(self._cluster_changed)
         self.pools: Shelf[Pool] = Shelf(self._tell)
         self.monitors: Shelf[Monitor] = Shelf(self._tell)
@@ -107,6 +109,8 @@ class State:
         self.services: ServicesLease | None = None
         self._nodes_by_pool: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._nodes_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
+        self._bursts_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
+        self._wishing: set[str] = set()
         self._parked_by_warehouse: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._clusters_by_warehouse: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._clusters_by_name: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
@@ -142,6 +146,16 @@ class State:
         """Return the clusters of a pool that want a head and have none that serves."""
         return tuple(self._headless_by_pool.get(pool, {}).values())
 
+    def is_bursting(self, cluster: Cluster) -> bool:
+        """Return whether a cluster has burst nodes, or its warehouse's statements ask for some."""
+        return cluster.uid in self._bursts_by_epoch or cluster.warehouse_uid in self._wishing
+
+    def bursting(self, pool: str) -> tuple[Cluster, ...]:
+        """Return the clusters of a pool that have burst nodes or may get some."""
+        if not self._bursts_by_epoch and not self._wishing:
+            return ()
+        return tuple(c for c in self.clusters_of_pool(pool) if self.is_bursting(c))
+
     def epochs(self) -> frozenset[str]:
         """Return the epochs of all clusters."""
         return frozenset(c.uid for c in self.clusters.values())
@@ -158,18 +172,28 @@ class State:
         for listener in self.listeners:
             listener(before, after)
 
+    def _warehouse_changed(self, before: Warehouse | None, after: Warehouse | None) -> None:
+        if before is not None:
+            self._wishing.discard(before.uid)
+        if after is not None and after.load and after.load.burst:
+            self._wishing.add(after.uid)
+        self._tell(before, after)
+
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
         if before is not None:
             _drop(self._nodes_by_pool, before.pool, before.uid)
             _drop(self._parked_by_warehouse, before.warehouse_uid or "", before.uid)
             if before.epoch:
                 _drop(self._nodes_by_epoch, before.epoch, before.uid)
+                _drop(self._bursts_by_epoch, before.epoch, before.uid)
         if after is not None:
             self._nodes_by_pool[after.pool][after.uid] = after
             if after.is_parked and after.warehouse_uid:
                 self._parked_by_warehouse[after.warehouse_uid][after.uid] = after
             if after.epoch:
                 self._nodes_by_epoch[after.epoch][after.uid] = after
+                if after.role == names.ROLE_BURST:
+                    self._bursts_by_epoch[after.epoch][after.uid] = after
         self._tell(before, after)
 
     def _cluster_changed(self, before: Cluster | None, after: Cluster | None) -> None:
