@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,14 @@ class Account:
     async def add_monitor(self, name: str, **spec: Any) -> None:
         await self.api.create(MONITORS, _object("ResourceMonitor", name, spec))
 
-    async def report(self, name: str, queued: int = 0, running: int = 0, idle_since: datetime | None = None) -> None:
-        """Report a load as the services do."""
+    async def report(
+        self, name: str, queued: int = 0, running: int = 0, idle_since: datetime | None = None, burst: int = 0
+    ) -> None:
+        """Report a load as the services do; `burst`: nodes that the first cluster's statements ask for."""
         now = datetime.now(UTC)
         load: Raw = {"queued": queued, "running": running, "observedAt": stamp(now), "reporter": REPORTER}
+        asked = {"cluster": f"{name}-1", "nodes": burst, "expiresAt": stamp(now + timedelta(seconds=60))}
+        load["burst"] = [asked] if burst else []
         load["idleSince"] = None if queued or running else stamp(idle_since or now)
         await self.api.patch(WAREHOUSES, name, {"status": {"load": load}}, "status")
 
