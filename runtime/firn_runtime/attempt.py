@@ -162,7 +162,6 @@ class Attempt:
             statement_id=self._id,
             object_store=self._dispatch.object_store,
             overflow_uri=self._overflow_uri,
-            sweeps=is_head,
         )
         try:
             run = await self._started(node.pod_uid, hold)

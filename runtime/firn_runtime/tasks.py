@@ -149,7 +149,6 @@ class Hold(Message):
     statement_id: str
     object_store: ObjectStoreAccess | None = None
     overflow_uri: str | None = Field(default=None, description="s3://bucket/prefix/ for what finds no room locally.")
-    sweeps: bool = Field(default=False, description="Whether to delete all below the prefix in the end.")
 
 
 class Drop(Message):

@@ -87,9 +87,10 @@ def _connect_socket(address: tuple[object, ...]) -> socket.socket:
 class Dispatcher:
     """Sends statements to heads."""
 
-    def __init__(self, key: Ed25519PrivateKey, access: ObjectStoreAccess) -> None:
+    def __init__(self, key: Ed25519PrivateKey, access: ObjectStoreAccess, exchange_uri: str) -> None:
         self._key = key
         self._access = access
+        self._exchange_uri = exchange_uri
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -125,6 +126,7 @@ class Dispatcher:
             nodes=attempt.nodes,
             burst=attempt.burst,
             timeout_seconds=attempt.timeout_seconds,
+            exchange_uri=self._exchange_uri if query.tables else None,
         )
         body = message.model_dump_json().encode()
         try:

@@ -21,6 +21,7 @@ from firn_services.config import Settings
 from firn_services.decide.burst import BurstTerms
 from firn_services.dispatcher import Dispatcher
 from firn_services.errors import ServicesError
+from firn_services.exchange import Exchange
 from firn_services.experience import Experience
 from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
 from firn_services.kube.clusters import ClusterWriter
@@ -62,6 +63,7 @@ class Services:
     statements: Statements
     compiler: Compiler
     experience: Experience
+    exchange: Exchange
     dispatcher: Dispatcher
     lease: ServicesLease
     warehouses: Follower
@@ -77,7 +79,9 @@ class Services:
         store = StatementStore(engine, writer)
         objects = ObjectStore.connect(settings)
         catalog = IcebergCatalog(settings)
-        dispatcher = Dispatcher(load_private_key(settings.signing_key_file.read_bytes()), settings.node_access)
+        exchange = Exchange(objects, store, settings.namespace)
+        key = load_private_key(settings.signing_key_file.read_bytes())
+        dispatcher = Dispatcher(key, settings.node_access, exchange.uri)
         keep_for = timedelta(hours=settings.result_hours)
         capacity = NodeCapacity(
             settings.node_cpu,
@@ -116,6 +120,7 @@ class Services:
             statements=Statements(store, objects, compiler, account, answerer, writes, experience, keep_for),
             compiler=compiler,
             experience=experience,
+            exchange=exchange,
             dispatcher=dispatcher,
             lease=ServicesLease(api, identity, settings.lease_seconds),
             warehouses=Follower(api, WAREHOUSES, account.see_warehouse),
@@ -160,6 +165,10 @@ class Services:
         while True:
             await asyncio.sleep(EXPIRE_EVERY_SECONDS)
             await self.statements.expire_results()
+            try:
+                await asyncio.to_thread(self.exchange.sweep)
+            except OSError as error:
+                log.warning("exchanged pieces not swept", error=str(error))
 
     async def _stop(self) -> None:
         for task in self._tasks:

@@ -33,9 +33,7 @@ class PieceDoors:
                 await reader.read(1)
         finally:
             stored = self._pieces.release(request.statement_id)
-            if overflow is not None and request.sweeps:
-                await asyncio.to_thread(overflow.sweep)
-            elif overflow is not None and stored:
+            if overflow is not None and stored:
                 await asyncio.to_thread(overflow.clear, stored)
 
     async def drop(self, request: Drop, writer: asyncio.StreamWriter) -> None:

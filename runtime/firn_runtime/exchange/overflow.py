@@ -1,6 +1,7 @@
 """The last tier: a statement's pieces as objects below a prefix of its own."""
 
 import contextlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +16,15 @@ class StoreOverflow:
     """Objects of one statement below `uri`, s3://bucket/prefix."""
 
     def __init__(self, access: ObjectStoreAccess, uri: str) -> None:
-        parts = urlsplit(uri)
+        self._access = access
         self._uri = uri.rstrip("/")
+
+    @cached_property
+    def _store(self) -> S3Store:
+        """Made when something finds no room: it takes its time, and seldom anything does."""
+        access, parts = self._access, urlsplit(self._uri)
         session: dict[str, Any] = {"session_token": access.session_token} if access.session_token else {}
-        self._store = S3Store(
+        return S3Store(
             parts.netloc,
             prefix=parts.path.strip("/"),
             endpoint=access.endpoint.rstrip("/"),
@@ -42,12 +48,7 @@ class StoreOverflow:
                 file.write(chunk)
 
     def clear(self, names: list[str]) -> None:
-        """Delete what was stored under these names, as far as it is there: others may sweep at the same time."""
+        """Delete what was stored under these names, as far as it is there: the services sweep too."""
         for name in names:
             with contextlib.suppress(BaseError):
                 obstore.delete(self._store, [name])
-
-    def sweep(self) -> None:
-        """Delete all below the prefix, whoever stored it."""
-        for found in obstore.list(self._store):
-            self.clear([each["path"] for each in found])

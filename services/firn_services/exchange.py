@@ -1,0 +1,40 @@
+"""The last tier of what a statement's stages exchange: objects below one folder of the account's bucket.
+
+Engines put pieces there for which no node has room, below a folder for each attempt, and delete them with the
+statement. What an engine leaves that died with it is swept here, once its statement has ended.
+"""
+
+from pyarrow import fs
+
+from firn_services.objects import ObjectStore
+from firn_services.store.statements import StatementStore
+
+
+class Exchange:
+    """The folder, which is the account's own: accounts that share a bucket leave each other alone."""
+
+    def __init__(self, objects: ObjectStore, store: StatementStore, namespace: str) -> None:
+        self._objects = objects
+        self._store = store
+        self._folder = f"{objects.bucket}/exchange/{namespace}"
+
+    @property
+    def uri(self) -> str:
+        """What heads are told; they put statement, attempt and plan below it, with dots between."""
+        return f"s3://{self._folder}"
+
+    def sweep(self) -> int:
+        """Delete the folders of statements that have ended; return how many. Blocks. Raises OSError.
+
+        One whose statement is not known stays: it may be somebody else's.
+        """
+        files = self._objects.files
+        found = files.get_file_info(fs.FileSelector(self._folder, allow_not_found=True))
+        ended = [each for each in found if self._has_ended(each.base_name.partition(".")[0])]
+        for each in ended:
+            files.delete_dir(each.path)
+        return len(ended)
+
+    def _has_ended(self, statement_id: str) -> bool:
+        record = self._store.read(statement_id)
+        return record is not None and record.state.is_final
