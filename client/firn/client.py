@@ -5,6 +5,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from firn_model.api import (
     CreateWarehouse,
     ErrorDetail,
     ErrorReply,
+    LoadReply,
     LoginReply,
     ProfileReply,
     RegisterTable,
@@ -25,6 +27,7 @@ from firn_model.api import (
     SubmitRequest,
     TableList,
     TableReply,
+    UsageReply,
     WarehouseList,
     WarehouseReply,
 )
@@ -229,6 +232,18 @@ class Client:
         """Ask for a resume."""
         return _parsed(WarehouseReply, await self._call("POST", f"/warehouses/{_quoted(name)}/resume"))
 
+    async def load(self, name: str, last: timedelta, interval: timedelta | None = None) -> LoadReply:
+        """Return a warehouse's load of the time before now; the services choose the interval unless it is given."""
+        query = _since(last)
+        if interval is not None:
+            query["interval_seconds"] = f"{interval.total_seconds():.0f}"
+        return _parsed(LoadReply, await self._call("GET", f"/warehouses/{_quoted(name)}/load", query=query))
+
+    async def usage(self, name: str | None, last: timedelta) -> UsageReply:
+        """Return the credits used in the time before now, of one warehouse or of all."""
+        query = _since(last) | ({"warehouse": name} if name is not None else {})
+        return _parsed(UsageReply, await self._call("GET", "/usage", query=query))
+
     async def tables(self) -> tuple[TableReply, ...]:
         """Return all tables, by name."""
         return _parsed(TableList, await self._call("GET", "/tables")).tables
@@ -319,6 +334,10 @@ def _refusal(status: int, body: bytes) -> ApiError:
     except ValidationError:
         text = body[:300].decode(errors="replace").strip()
         return ApiError(status, ErrorDetail(error="malformed", message=f"HTTP status {status}: {text}"))
+
+
+def _since(last: timedelta) -> dict[str, str]:
+    return {"start": (datetime.now(UTC) - last).isoformat()}
 
 
 def _quoted(name: str) -> str:

@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TextIO
 
-from firn_model.api import StatementReply, TableReply, WarehouseReply
+from firn_model.api import StatementReply, TableReply, UsageReply, WarehouseReply
 from firn_model.messages import Statistics
 
 from firn import output
@@ -109,6 +110,20 @@ def statements(replies: Sequence[StatementReply]) -> Listing:
     )
 
 
+def usage(reply: UsageReply) -> Listing:
+    """Return credits by hour and warehouse, and their sum below."""
+    hours = [
+        [_at(h.hour), h.warehouse, *_credits(h.credits_compute, h.credits_burst, h.credits_used)] for h in reply.hours
+    ]
+    return Listing(
+        names=("HOUR", "WAREHOUSE", "COMPUTE", "BURST", "CREDITS"),
+        numeric=(False, False, True, True, True),
+        rows=[*hours, ["", "all", "", "", *_credits(reply.credits_used)]] if hours else [],
+        records=[h.model_dump(mode="json") for h in reply.hours],
+        empty="no credits were used",
+    )
+
+
 def tables(replies: Sequence[TableReply]) -> Listing:
     """Return tables with their sizes."""
     return Listing(
@@ -191,6 +206,10 @@ def _state(w: WarehouseReply) -> str:
 
 def _suspend(w: WarehouseReply) -> str:
     return f"{w.auto_suspend_seconds} s" if w.auto_suspend_seconds else "never"
+
+
+def _credits(*amounts: Decimal) -> list[str]:
+    return [f"{amount:.6f}" for amount in amounts]
 
 
 def _range(w: WarehouseReply) -> str:

@@ -14,6 +14,7 @@
 | `POST /warehouses` | CreateWarehouse | WarehouseReply |
 | `PATCH /warehouses/{name}` | AlterWarehouse | WarehouseReply |
 | `POST /warehouses/{name}/suspend`, `…/resume` | | WarehouseReply |
+| `GET /warehouses/{name}/load?start=&end=&interval_seconds=` | | LoadReply; by default of the last hour |
 | `GET /usage?warehouse=&start=&end=` | | UsageReply: credits by hour and warehouse |
 | `GET /tables` | | TableList |
 | `POST /tables` | RegisterTable | TableReply: existing Parquet files become an Iceberg table |
@@ -240,6 +241,37 @@ class WarehouseList(Message):
     """Warehouses by name."""
 
     warehouses: tuple[WarehouseReply, ...]
+
+
+class ClusterLoadInterval(Message):
+    """One cluster's averages in an interval, while it served."""
+
+    cluster: str = Field(description="metadata.name of the WarehouseCluster.")
+    number: int = Field(description="Its number in the warehouse.")
+    avg_running: float = Field(description="Statements.")
+    utilization: float = Field(description="Share of its processes that were given out, 0 to 1.")
+
+
+class LoadInterval(Message):
+    """A warehouse's averages in an interval: seconds that statements were in a state, divided by the interval."""
+
+    started_at: datetime
+    avg_running: float
+    avg_queued_load: float = Field(description="Waiting for room on the clusters that serve.")
+    avg_queued_provisioning: float = Field(description="Waiting for the first cluster that serves.")
+    avg_blocked: float = Field(description="Waiting for locks: 0, there are none.")
+    utilization: float | None = Field(description="Of all clusters that served; none did: null.")
+    clusters: tuple[ClusterLoadInterval, ...] = ()
+
+
+class LoadReply(Message):
+    """A warehouse's load, the oldest interval first; the last one may go on."""
+
+    warehouse: str = Field(description="SQL name.")
+    start: datetime
+    end: datetime
+    interval_seconds: int
+    intervals: tuple[LoadInterval, ...]
 
 
 class UsageHour(Message):

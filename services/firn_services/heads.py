@@ -45,6 +45,11 @@ class Heads:
         """Return whether a cluster takes statements."""
         return any(c.takes_statements for c in self._clusters.values())
 
+    @property
+    def serving(self) -> dict[str, int]:
+        """Return the number in its warehouse of each cluster that takes statements, by name."""
+        return {c.name: c.spec.index for c in self._clusters.values() if c.takes_statements}
+
     def avoid(self, head: Head, loss: Lost, now: datetime) -> None:
         """Leave a head alone after a loss: for good when it says so, shortly when it is busy."""
         busy = loss.refused in (RefusalReason.BUSY, RefusalReason.NOT_READY)

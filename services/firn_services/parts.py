@@ -9,6 +9,7 @@ from firn_services.decide.burst import BurstTerms
 from firn_services.decide.need import Grant
 from firn_services.dispatcher import Dispatcher, Head
 from firn_services.experience import Experience
+from firn_services.load_history import LoadHistory
 from firn_services.store.statements import StatementStore
 from firn_services.ticket import Ticket
 
@@ -32,6 +33,7 @@ class Parts:
     capacity: NodeCapacity
     max_attempts: int
     experience: Experience
+    load_history: LoadHistory
     burst_terms: BurstTerms
     wish_lifetime: timedelta
 

@@ -28,6 +28,7 @@ from firn_services.kube.clusters import ClusterWriter
 from firn_services.kube.lease import ServicesLease
 from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.kube.watch import Follower
+from firn_services.load_history import LoadHistory
 from firn_services.login import Logins
 from firn_services.objects import ObjectStore
 from firn_services.parts import NodeCapacity, Parts
@@ -35,6 +36,7 @@ from firn_services.sql.compile import Compiler
 from firn_services.sql.resolve import Defaults
 from firn_services.statements import Statements
 from firn_services.store.database import open_database
+from firn_services.store.load import LoadStore
 from firn_services.store.logins import LoginStore
 from firn_services.store.metering import MeterStore
 from firn_services.store.needs import NeedStore
@@ -64,6 +66,7 @@ class Services:
     compiler: Compiler
     experience: Experience
     exchange: Exchange
+    load_history: LoadHistory
     dispatcher: Dispatcher
     lease: ServicesLease
     warehouses: Follower
@@ -89,6 +92,7 @@ class Services:
             settings.node_memory_bytes * settings.high_memory_factor - settings.node_overhead_bytes,
         )
         experience = Experience(NeedStore(engine, writer))
+        load_history = LoadHistory(LoadStore(engine, writer))
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         writes = Writes(dispatcher, catalog, compiler, objects, keep_for)
         runner = Runner(dispatcher, writes, objects, keep_for)
@@ -99,6 +103,7 @@ class Services:
             capacity,
             settings.max_attempts,
             experience,
+            load_history,
             BurstTerms(settings.burst_most_nodes, settings.burst_min_scan_bytes, settings.burst_min_scan_seconds),
             timedelta(seconds=settings.burst_wish_seconds),
         )
@@ -121,6 +126,7 @@ class Services:
             compiler=compiler,
             experience=experience,
             exchange=exchange,
+            load_history=load_history,
             dispatcher=dispatcher,
             lease=ServicesLease(api, identity, settings.lease_seconds),
             warehouses=Follower(api, WAREHOUSES, account.see_warehouse),
@@ -135,7 +141,8 @@ class Services:
             await self.logins.open(self.settings.admin_user, self.settings.admin_password.get_secret_value())
             self._missing.discard("store")
             watches = (self.warehouses.run(), self.clusters.run())
-            for work in (self.lease.run(), *watches, self._open(), self._expire(), self.experience.run()):
+            savers = (self.experience.run(), self.load_history.run())
+            for work in (self.lease.run(), *watches, self._open(), self._expire(), *savers):
                 self._spawn(work)
             yield
         finally:
@@ -177,6 +184,7 @@ class Services:
         await self.account.close()
         self.statements.close()
         await self.experience.save()
+        await self.load_history.save()
         await self.dispatcher.close()
         await self.api.close()
         await asyncio.to_thread(self.writer.close)

@@ -334,6 +334,7 @@ class WarehouseQueue:
 
     def _report(self, now: datetime) -> None:
         if self.warehouse is None:
+            self._parts.load_history.forget(self.resource, now)
             return
         oldest = self._schedule.queued_since
         busy = bool(self._waiting or self._running)
@@ -342,7 +343,9 @@ class WarehouseQueue:
         clusters = tuple(ClusterShare(*share) for share in self._schedule.load())
         seconds = self._schedule.queued_seconds(most_dop)
         burst = self._bursting.asked(self.warehouse.spec, now)
-        self.reporter.update(Load(len(self._waiting), len(self._running), oldest, idle_since, seconds, clusters, burst))
+        load = Load(len(self._waiting), len(self._running), oldest, idle_since, seconds, clusters, burst)
+        self.reporter.update(load)
+        self._parts.load_history.change(self.resource, self._name, load, self._heads.serving, now)
 
     def _edge_written(self, load: Load, at: datetime) -> None:
         if load.queued:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
@@ -16,6 +17,7 @@ from tests.services.account import TestAccount
 from tests.services.conftest import account, s3_url, settings, signing_key
 from tests.services.fake_head import never, rows
 
+SVG = "{http://www.w3.org/2000/svg}"
 pytestmark = pytest.mark.component
 __all__ = ["account", "s3_url", "settings", "signing_key"]
 
@@ -101,3 +103,22 @@ async def test_the_command_shows_the_place_of_a_typo(account: TestAccount, comma
     assert done.code == 1
     assert "    line 1: SELECT * FROM nowhere" in done.err.splitlines()
     assert "firn table list" in done.err
+
+
+async def test_load_and_usage_are_shown_and_drawn(account: TestAccount, command: Command) -> None:
+    await account.warehouse()
+    await account.submit("SELECT 1", wait=0)
+    await account.seen("/warehouses/W/load", lambda r: any(i["avg_queued_provisioning"] for i in r["intervals"]))
+    file = command.home / "load.svg"
+    shown = await command.run("warehouse", "load", "W", "--picture", str(file))
+    lines = shown.out.splitlines()
+    assert lines[0].split()[:4] == ["FROM", "RUNNING", "QUEUED", "PROVISIONING"]
+    assert any(line.endswith("░" * 30) for line in lines)
+    drawing = ElementTree.fromstring(file.read_text())
+    assert next(title.text for title in drawing.iter(f"{SVG}title")) == "Load of warehouse W"
+    assert sum(1 for _ in drawing.iter(f"{SVG}rect")) > 5
+    fine = await command.run("warehouse", "load", "W", "--last", "10m", "--interval", "5s", "-o", "json")
+    assert len(json.loads(fine.out)) in (120, 121)
+    wrong = await command.run("warehouse", "load", "W", "--last", "soon")
+    assert (wrong.code, "not a duration" in wrong.err) == (2, True)
+    assert "no credits were used" in (await command.run("warehouse", "usage")).out

@@ -1,9 +1,10 @@
-"""`firn warehouse`: list, show, create, alter, suspend, resume."""
+"""`firn warehouse`: list, show, create, alter, suspend, resume, and what warehouse_history.py adds."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firn.commands import warehouse_history
 from firn.commands.warehouse_settings import Settings
 from firn.options import Options, Output, RowFormat, grouped
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from firn.lists import Listing, Single
 
 app = typer.Typer(help="Look after warehouses.", no_args_is_help=True)
+warehouse_history.add_to(app)
 Name = Annotated[str, typer.Argument(help="SQL name of the warehouse.")]
 
 

@@ -10,7 +10,7 @@ from firn_model.api import PREFIX, LoginReply, LoginRequest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from firn_services.doors import health, statements, tables, usage, warehouses
+from firn_services.doors import health, history, statements, tables, usage, warehouses
 from firn_services.doors.access import ServicesOf
 from firn_services.doors.hot import HotDoors
 from firn_services.doors.replies import as_error
@@ -73,7 +73,7 @@ def make_app(services: Services) -> FastAPI:
 
     app = FastAPI(title="Firn", openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
-    for router in (login_router, statements.router, warehouses.router, tables.router, usage.router):
+    for router in (login_router, statements.router, warehouses.router, history.router, tables.router, usage.router):
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
     app.add_exception_handler(ServicesError, _on_services_error)

@@ -145,6 +145,20 @@ load_history = Table(
     Index("load_history_age", "grain_seconds", "started_at"),
 )
 
+cluster_load_history = Table(
+    "cluster_load_history",
+    metadata,
+    Column("warehouse_resource", String(253), primary_key=True),
+    Column("cluster", String(253), primary_key=True),
+    Column("grain_seconds", Integer, primary_key=True),
+    Column("started_at", UtcDateTime, primary_key=True),
+    Column("cluster_number", Integer, nullable=False),
+    Column("up_seconds", Float, nullable=False),
+    Column("running_seconds", Float, nullable=False),
+    Column("busy_seconds", Float, nullable=False),
+    Index("cluster_load_history_age", "grain_seconds", "started_at"),
+)
+
 warehouse_events = Table(
     "warehouse_events",
     metadata,
@@ -159,4 +173,5 @@ warehouse_events = Table(
     Column("size", String(8), nullable=False),
     Column("cluster_count", Integer, nullable=False),
     Index("warehouse_events_time", "at"),
+    Index("warehouse_events_warehouse", "warehouse_resource", "at"),
 )

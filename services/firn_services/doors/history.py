@@ -1,0 +1,59 @@
+"""GET /warehouses/{name}/load: what was."""
+
+from datetime import datetime, timedelta
+
+from fastapi import APIRouter
+from firn_model.api import ClusterLoadInterval, LoadInterval, LoadReply
+
+from firn_services.decide.load_history import Interval, length_for
+from firn_services.doors.access import Caller, ServicesOf
+from firn_services.doors.usage import between
+from firn_services.errors import MalformedError
+
+router = APIRouter()
+LOAD_BY_DEFAULT = timedelta(hours=1)
+MOST_INTERVALS = 10_000
+
+
+@router.get("/warehouses/{name}/load")
+async def load(
+    name: str,
+    services: ServicesOf,
+    user: Caller,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    interval_seconds: int | None = None,
+) -> LoadReply:
+    """Return a warehouse's load between two times."""
+    del user
+    warehouse = services.account.find(name)
+    start, end = between(start, end, LOAD_BY_DEFAULT)
+    length = timedelta(seconds=interval_seconds) if interval_seconds is not None else length_for(end - start)
+    if length and (end - start) / length > MOST_INTERVALS:
+        raise MalformedError(f"more than {MOST_INTERVALS} intervals; ask for longer ones or a shorter time")
+    try:
+        found = await services.load_history.intervals(warehouse.resource, start, end, length)
+    except ValueError as error:
+        raise MalformedError(f"interval_seconds: {error}") from error
+    return LoadReply(
+        warehouse=warehouse.name,
+        start=start,
+        end=end,
+        interval_seconds=int(length.total_seconds()),
+        intervals=tuple(_interval(one) for one in found),
+    )
+
+
+def _interval(one: Interval) -> LoadInterval:
+    return LoadInterval(
+        started_at=one.start,
+        avg_running=one.running,
+        avg_queued_load=one.queued_load,
+        avg_queued_provisioning=one.queued_provisioning,
+        avg_blocked=one.blocked,
+        utilization=one.utilization,
+        clusters=tuple(
+            ClusterLoadInterval(cluster=c.cluster, number=c.number, avg_running=c.running, utilization=c.utilization)
+            for c in one.clusters
+        ),
+    )

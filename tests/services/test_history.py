@@ -1,0 +1,54 @@
+"""What was: load of real services in a real store, over a restart."""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from firn_services.config import Settings
+
+from tests.services.account import TestAccount
+from tests.services.fake_head import never
+
+pytestmark = pytest.mark.component
+
+
+def summed(reply: dict, state: str) -> float:
+    return sum(one[state] for one in reply["intervals"])
+
+
+async def test_load_is_counted_by_state_and_survives_a_restart(settings: Settings, signing_key: tuple) -> None:
+    key: Ed25519PrivateKey = signing_key[0]
+    async with TestAccount(settings, key) as account:
+        await account.warehouse(maxConcurrencyLevel=1)
+        await account.warehouse("idle")
+        await account.submit("SELECT 1", wait=0)
+        waited = await account.seen("/warehouses/W/load", lambda r: summed(r, "avg_queued_provisioning") > 0)
+        assert summed(waited, "avg_running") == summed(waited, "avg_queued_load") == 0
+        assert all(one["utilization"] is None for one in waited["intervals"])
+        head = await account.head()
+        head.answer = never
+        await account.cluster(head)
+        for number in range(9):
+            await account.submit(f"SELECT {number} + 2", wait=0)
+        ran = await account.seen("/warehouses/W/load?interval_seconds=5", lambda r: summed(r, "avg_running") > 0)
+        (cluster,) = next(one["clusters"] for one in ran["intervals"] if one["clusters"])
+        assert (cluster["cluster"], cluster["number"]) == ("w-1", 1)
+        assert 0 < cluster["utilization"] <= 1
+        idle = await account.call("GET", "/warehouses/IDLE/load")
+        assert (idle["interval_seconds"], summed(idle, "avg_running")) == (300, 0)
+        assert 12 <= len(idle["intervals"]) <= 13
+        account.kube.objects.clear()
+    async with TestAccount(settings, key, account.kube) as again:
+        await again.warehouse()
+        after = await again.seen("/warehouses/W/load?interval_seconds=5", lambda r: True)
+        seen = {one["started_at"]: one for one in after["intervals"]}
+        assert [seen[one["started_at"]] for one in ran["intervals"][-9:-1]] == ran["intervals"][-9:-1]
+        assert seen[ran["intervals"][-1]["started_at"]]["avg_running"] > 0
+
+
+async def test_what_cannot_be_asked_of_the_load_is_told(account: TestAccount) -> None:
+    await account.warehouse()
+    await account.seen("/warehouses", lambda w: w["warehouses"])
+    await account.call("GET", "/warehouses/NONE/load", status=404)
+    for query in ("7", "0", "-5", "5&start=2020-01-01T00:00:00Z"):
+        await account.call("GET", f"/warehouses/W/load?interval_seconds={query}", status=400)
+    async with account.http.get("/api/v1/warehouses/W/load", headers={"Authorization": ""}) as answer:
+        assert answer.status == 401
