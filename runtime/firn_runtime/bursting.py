@@ -12,30 +12,36 @@ from firn_runtime.schedule.words import TaskId
 def burst_wish(state: State, offer: BurstOffer | None, now: float) -> BurstWish | None:
     """Return how many burst nodes a statement wants now in all, or None when it gains too little.
 
-    The scans' remaining seconds are those of its own nodes at the pace that its finished scan tasks have shown.
+    The scans' remaining seconds are those of its own nodes at the pace that its scan tasks have shown: those that are
+    done, and those that run for longer than was expected.
     """
     if offer is None:
         return None
-    left = [
-        (task, state.spec(task).scan_bytes, state.expected_seconds(task))
-        for stage in state.needed_stages()
-        if state.stages[stage].is_scan
-        for task, each in state.tasks_of(stage)
-        if not each.is_done
-    ]
+    left = [task for stage in state.needed_stages() if state.stages[stage].is_scan for task in _left(state, stage, now)]
     own = sum(node.slots for node in state.nodes.values() if not node.is_burst and node.wanted)
     if not left or not own:
         return None
-    remaining_bytes = sum(size for _, size, _ in left)
+    remaining_bytes = sum(state.spec(task).scan_bytes for task, _ in left)
     begun = sum(now - run.started for run in state.runs.values() if state.stages[run.task.stage].is_scan)
-    remaining_seconds = max(0.0, sum(seconds for _, _, seconds in left) - begun) / own
+    remaining_seconds = max(0.0, sum(seconds for _, seconds in left) - begun) / own
     if remaining_bytes < offer.min_scan_bytes or remaining_seconds < offer.min_seconds:
         return None
     slots = max(node.slots for node in state.nodes.values())
-    nodes = min(offer.most_nodes, -(-sum(_is_for_bursts(state, task) for task, _, _ in left) // slots))
+    nodes = min(offer.most_nodes, -(-sum(_is_for_bursts(state, task) for task, _ in left) // slots))
     if nodes < 1:
         return None
     return BurstWish(nodes=nodes, remaining_bytes=remaining_bytes, remaining_seconds=remaining_seconds)
+
+
+def _left(state: State, stage: int, now: float) -> list[tuple[TaskId, float]]:
+    """Return a stage's tasks that are not done, and how long each will take in all."""
+    shown = max((now - run.started for run in state.runs.values() if run.task.stage == stage), default=0.0)
+    pace = state.expected_seconds(TaskId(stage, 0)) if state.seconds.get(stage) else None
+    return [
+        (task, max(shown, state.expected_seconds(task) if pace is None else pace))
+        for task, each in state.tasks_of(stage)
+        if not each.is_done
+    ]
 
 
 def _is_for_bursts(state: State, task: TaskId) -> bool:
