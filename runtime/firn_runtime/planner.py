@@ -17,6 +17,7 @@ from firn_runtime.plans.cutting import StageCut, TaskCut, cut
 from firn_runtime.plans.regrouping import partitions_for, regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import parse
+from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.sizes import SizeCheck
 from firn_runtime.tasks import PlanAsked, PlannedStage, PlannedTask, PlanReply
 
@@ -53,8 +54,11 @@ class Planner:
             schema = base64.b64encode(plain_schema(frame.schema()).serialize().to_pybytes()).decode()
             try:
                 root = parse(plan.to_bytes(self.context))
+                sort_by_all_partition_keys(root)
                 regroup(root, asked.slots * asked.finer, lambda path: owner(path, asked.nodes))
                 stages = cut(root, self._schemas.of)
+                if "window" in stages[-1].operators:
+                    self._schemas.of(root)  # the other stages were tried for their schemas
             except _DESCRIBED as error:
                 return PlanReply(whole_because=str(error), plan_seconds=time.perf_counter() - began)
         if len(stages) == 1:

@@ -78,7 +78,7 @@ class RunningTask:
             async for batch in self.streams[0]:
                 arrow = batch.to_pyarrow()
                 self.rows += arrow.num_rows
-                yield pa.RecordBatch.from_arrays(arrow.columns, schema=schema)
+                yield pa.RecordBatch.from_arrays(arrow.columns, schema=_typed(schema, arrow))
 
     async def give_out_into(self, store: PieceStore, made: list[PieceMade]) -> None:
         """Write all partitions at once, as a repartition needs. Raises StatementFailedError, ExchangeFullError."""
@@ -120,6 +120,11 @@ class RunningTask:
         self.rows += rows
         uri = piece.path if piece.tier is Tier.STORE else None
         return PieceMade(partition=partition, name=name, size=piece.size, rows=rows, tier=piece.tier, uri=uri)
+
+
+def _typed(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
+    """Return the result's schema with the types of its rows: the planner may call a decimal's scale otherwise."""
+    return pa.schema([f.with_type(column.type) for f, column in zip(schema, batch.columns, strict=True)])
 
 
 def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:

@@ -15,6 +15,7 @@ from firn_runtime.plans.cutting import StageCut, cut
 from firn_runtime.plans.regrouping import partitions_for, regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import NODE, kind_of, parse, partition_count, walk
+from firn_runtime.plans.windows import sort_by_all_partition_keys
 
 SHUFFLE, GATHER, RESULT = ExchangeKind.SHUFFLE, ExchangeKind.GATHER, ExchangeKind.RESULT
 
@@ -81,6 +82,26 @@ def test_a_partitioned_join_keeps_its_partitions_apart(context: SessionContext) 
         leaves = [node.arrow_scan.files for node in walk(parse(task.plan)) if kind_of(node) == "arrow_scan"]
         assert [leaf.partitioning.unknown for leaf in leaves] == [4, 4]
         assert [[bool(group.files) for group in leaf.groups].index(True) for leaf in leaves] == [task.partitions[0]] * 2
+
+
+def test_a_sort_below_a_window_names_what_the_filter_fixed(context: SessionContext) -> None:
+    """The planner sorts by `v` alone, for `k` is one value; above the cut nobody knows that."""
+    sql = "SELECT sum(k) OVER (PARTITION BY v, k ORDER BY n) FROM (SELECT k, v, k + 1 AS n FROM a WHERE k = 7)"
+    root = parse(context.sql(sql).execution_plan().to_bytes(context))
+    assert "window" in [kind_of(node) for node in walk(root)]
+    with pytest.raises(CannotCutError):
+        cut(root, Schemas(context).of)
+    root = parse(context.sql(sql).execution_plan().to_bytes(context))
+    sort_by_all_partition_keys(root)
+    assert [stage.exchange for stage in cut(root, Schemas(context).of)] == [SHUFFLE, GATHER, RESULT]
+
+
+def test_a_repartition_that_keeps_an_order_stays_in_its_stage(context: SessionContext) -> None:
+    """Both windows go by `k`: the second is fed in the order of the first."""
+    sql = "SELECT sum(n) OVER (PARTITION BY k) FROM (SELECT k, count(v) OVER (ORDER BY k) AS n FROM a)"
+    found = stages(context, sql)
+    windows = [stage for stage in found if "window" in stage.operators]
+    assert [(stage.operators.count("window"), len(stage.tasks)) for stage in windows] == [(2, 1)]
 
 
 def test_a_kind_that_is_not_described_is_not_cut() -> None:

@@ -114,6 +114,16 @@ def test_the_22_queries_of_tpch_compile() -> None:
         ("values (1, 2)", "VALUES (1, 2)"),
         ("select top 3 n_name from nation", 'SELECT "n_name" FROM "tpch_sf1_nation" AS "nation" LIMIT 3'),
         ("select iff(true, 1, 2) x", 'SELECT CASE WHEN TRUE THEN 1 ELSE 2 END AS "x"'),
+        (
+            "select greatest(n_name, 'a') as x from nation",
+            'SELECT CASE WHEN "n_name" IS NULL OR \'a\' IS NULL THEN NULL ELSE GREATEST("n_name", \'a\') END AS "x" '
+            'FROM "tpch_sf1_nation" AS "nation"',
+        ),
+        ("select substr('abc', -2) as x", "SELECT SUBSTR('abc', LENGTH('abc') + 1 + (-2)) AS \"x\""),
+        (
+            "select n from (select count(*) as n from nation) where 1 + 1 = 3",
+            'SELECT "n" FROM (SELECT COUNT(*) AS "n" FROM "tpch_sf1_nation" AS "nation" LIMIT 1) WHERE 1 + 1 = 3',
+        ),
         ("select 1::int as x", 'SELECT CAST(1 AS BIGINT) AS "x"'),
     ],
 )

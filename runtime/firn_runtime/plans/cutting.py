@@ -34,6 +34,10 @@ _EXCHANGE = "exchange/"
 SchemaOf = Callable[[Node], Node]
 """Returns the schema (message Schema) of a plan's rows."""
 
+_WHOLE = frozenset({"global_limit", "repartition"})
+"""What a stage has one task for."""
+_NEED_ORDER = frozenset({"window", "sort_merge_join", "sort_preserving_merge"})
+
 
 @dataclass(frozen=True, slots=True)
 class TaskCut:
@@ -84,12 +88,16 @@ class _Cutter:
         self._schema_of = schema_of
         self.stages: list[StageCut] = []
 
-    def below(self, node: Node) -> None:
-        """Cut at the exchanges below a node, and at the node itself if it is one."""
-        for child in children(node):
-            self.below(child)
+    def below(self, node: Node, *, in_order: bool = False) -> None:
+        """Cut at the exchanges below a node, and at the node itself if it is one.
+
+        `in_order`: what is above needs the node's rows in the order in which they come. A shuffle would lose it, so a
+        repartition that keeps an order stays inside its stage, which then is one task.
+        """
         kind = kind_of(node)
-        if kind == "repartition":
+        for child, ordered in _inputs(node, in_order=in_order):
+            self.below(child, in_order=ordered)
+        if kind == "repartition" and not in_order:
             outputs = partition_count(node)
             self._replace(node, ExchangeKind.SHUFFLE, outputs)
         elif kind in ("merge", "sort_preserving_merge"):
@@ -125,6 +133,17 @@ class _Cutter:
         return len(self.stages) - 1
 
 
+def _inputs(node: Node, *, in_order: bool) -> list[tuple[Node, bool]]:
+    """Return a node's inputs, each with whether its rows' order matters."""
+    kind, below = kind_of(node), children(node)
+    if kind in _NEED_ORDER:
+        return [(child, True) for child in below]
+    if kind in ("sort", "merge", "aggregate"):  # an aggregate over rows in no order takes them as they are
+        return [(child, False) for child in below]
+    last = 0 if kind in ("union", "interleave") else len(below) - 1
+    return [(child, in_order and number >= last) for number, child in enumerate(below)]
+
+
 def _is_gathered(node: Node) -> bool:
     return _reads_exchange(node) or (kind_of(node) == "merge" and _reads_exchange(node.merge.input))
 
@@ -153,7 +172,7 @@ def _tasks(root: Node, exchange: ExchangeKind) -> Iterable[TaskCut]:
     """Yield a task for each partition, or one for all where the plan's shape needs it."""
     body = root.repartition.input if exchange is ExchangeKind.SHUFFLE else root
     count = partition_count(body)
-    single = any(marks_left(node) or kind_of(node) == "global_limit" for node in walk(body))
+    single = any(marks_left(node) or kind_of(node) in _WHOLE for node in walk(body))
     if single or count == 1:
         yield _task(root, tuple(range(count)))
         return

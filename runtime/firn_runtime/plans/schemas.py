@@ -24,7 +24,11 @@ class Schemas:
         self._one_at_a_time = threading.Lock()
 
     def of(self, plan: Node) -> Node:
-        """Return the schema (message Schema) of a plan's rows. Raises CannotCutError when there is none."""
+        """Return the schema (message Schema) of a plan's rows.
+
+        Raises CannotCutError when there is none, or when the part does not run: above a cut the engine knows less of
+        its rows, such as which column is one value in all of them.
+        """
         arrow = self._arrow(plan)
         with self._one_at_a_time:
             return self._as_message(arrow)
@@ -42,9 +46,14 @@ class Schemas:
             if kind_of(node) in FILE_SCANS:
                 for group in inner(node).files.groups:
                     del group.files[:]
-        found = ExecutionPlan.from_bytes(self._context, probe.SerializeToString())
-        for batch in self._context.execute(found, 0):
-            return batch.to_pyarrow().schema
+        try:
+            found = ExecutionPlan.from_bytes(self._context, probe.SerializeToString())
+            for batch in self._context.execute(found, 0):
+                return batch.to_pyarrow().schema
+        except Exception as error:
+            if type(error) is not Exception:  # DataFusion raises plain Exception for everything
+                raise
+            raise CannotCutError("a part of the plan cannot run by itself") from error
         raise CannotCutError("the plan's columns cannot be told")
 
     def _as_message(self, schema: pa.Schema) -> Node:

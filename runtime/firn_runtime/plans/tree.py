@@ -41,14 +41,17 @@ _MESSAGES = {
     "LoopJoin": f"{_BOTH} kind=3:int32",
     "MergeJoin": f"{_BOTH} kind=4:int32",
     "CrossJoin": _BOTH,
-    "Sort": f"{_INPUT} preserve_partitioning=4:bool",
+    "SortKey": "expression=1:bytes ascending=2:bool nulls_first=3:bool",
+    "Key": "sort=10:SortKey",
+    "Sort": f"{_INPUT} keys=2*:Key preserve_partitioning=4:bool",
+    "Window": f"{_INPUT} partition_keys=5*:bytes",
     "HashPartitioning": "partition_count=2:uint64",
     "Partitioning": "round_robin=1:uint64 hash=2:HashPartitioning unknown=3:uint64",
     "Repartition": f"{_INPUT} partitioning=5:Partitioning",
     "Union": "inputs=1*:Node",
     "Node": "parquet_scan=1:Scan csv_scan=2:Scan empty=3:Empty projection=4:Single global_limit=6:Limit "
     "local_limit=7:Limit aggregate=8:Aggregate hash_join=9:HashJoin sort=10:Sort coalesce_batches=11:Single "
-    "filter=12:Single merge=13:Single repartition=14:Repartition window=15:Single cross_join=16:CrossJoin "
+    "filter=12:Single merge=13:Single repartition=14:Repartition window=15:Window cross_join=16:CrossJoin "
     "union=19:Union sort_preserving_merge=21:Single nested_loop_join=22:LoopJoin interleave=26:Union "
     "placeholder_row=27:Empty unnest=30:Single json_scan=31:Scan cooperative=32:Single sort_merge_join=34:MergeJoin "
     "memory_scan=35:Memory buffer=37:Single arrow_scan=38:Scan",

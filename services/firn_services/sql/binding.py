@@ -14,6 +14,7 @@ from firn_services.sql.dialect import Engine
 from firn_services.sql.predicates import bounds
 from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
 from firn_services.sql.roles import FILE, ROW, WITH_ROWS
+from firn_services.sql.totals import keep_conditions_above_totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def bind(
     tables = rename_to_engine(statement, references)
     if naming is not None:
         name_columns(statement, naming)
+    keep_conditions_above_totals(statement)
     sql = statement.sql(dialect=Engine, comments=False)
     schema = check(sql, tables, text)
     snapshots = tuple(_snapshot(name, t, catalog, limits.get(t.name, ())) for name, t in tables.items())

@@ -30,7 +30,9 @@ class Engine(Postgres):
             exp.Median: lambda self, e: self.func("MEDIAN", e.this),
             exp.Qualify: lambda self, e: Generator.qualify_sql(self, e),
             exp.Select: lambda self, e: Generator.select_sql(self, e),
-            exp.Substring: lambda self, e: self.func("SUBSTR", e.this, e.args.get("start"), e.args.get("length")),
+            exp.Substring: lambda self, e: self.func("SUBSTR", e.this, _start(e), e.args.get("length")),
+            exp.Greatest: lambda self, e: _null_if_any_is(self, e, "GREATEST"),
+            exp.Least: lambda self, e: _null_if_any_is(self, e, "LEAST"),
             exp.Year: lambda self, e: self.func("DATE_PART", exp.Literal.string("year"), e.this),
             exp.ApproxDistinct: lambda self, e: self.func("APPROX_DISTINCT", e.this),
             exp.ArrayAgg: lambda self, e: self.func("ARRAY_AGG", e.this),
@@ -48,6 +50,36 @@ class Engine(Postgres):
             return f"CAST('{whole or '0'}.{fraction or '0'}' AS DECIMAL({max(digits, 1)}, {len(fraction)}))"
 
         def div_sql(self, expression: exp.Div) -> str:
-            """Divide as Snowflake does: six more decimal places, never integer division."""
+            """Divide as Snowflake does: six more decimal places, never integer division. The engine adds four."""
             left, right = self.sql(expression, "this"), self.sql(expression, "expression")
-            return f"{left} * CAST('1.000000' AS DECIMAL(7, 6)) / {right}"
+            return f"{left} * CAST('1.00' AS DECIMAL(3, 2)) / {right}"
+
+
+def _start(substring: exp.Substring) -> exp.Expr | None:
+    """Return where a part of a text starts; below zero Snowflake counts from the end, the engine from before it."""
+    start = substring.args.get("start")
+    if start is None or isinstance(start, exp.Literal):
+        return start
+    if isinstance(start, exp.Neg) and isinstance(start.this, exp.Literal):
+        return _from_the_end(substring.this, start)
+    below = exp.LT(this=start.copy(), expression=exp.Literal.number(0))
+    return exp.Case(ifs=[exp.If(this=below, true=_from_the_end(substring.this, start))], default=start.copy())
+
+
+def _from_the_end(text: exp.Expr, start: exp.Expr) -> exp.Expr:
+    after = exp.Add(this=exp.Length(this=text.copy()), expression=exp.Literal.number(1))
+    return exp.Add(this=after, expression=exp.Paren(this=start.copy()))
+
+
+def _null_if_any_is(generator: Generator, function: exp.Greatest | exp.Least, name: str) -> str:
+    """Write what is NULL as soon as one argument is; the engine leaves NULLs out."""
+    arguments = [function.this, *function.expressions]
+    written = generator.func(name, *arguments)
+    if function.args.get("ignore_nulls"):
+        return written
+    nulls = " OR ".join(f"{generator.sql(argument)} IS NULL" for argument in map(_wrapped, arguments))
+    return f"CASE WHEN {nulls} THEN NULL ELSE {written} END"
+
+
+def _wrapped(argument: exp.Expr) -> exp.Expr:
+    return argument if isinstance(argument, exp.Column | exp.Literal) else exp.Paren(this=argument.copy())
