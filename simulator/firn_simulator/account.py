@@ -45,6 +45,7 @@ class Account:
         self._arrivals = arrivals(workload)
         self._more = True
         self._end = EPOCH + workload.length
+        self._latest = self._end + LONGEST_WAIT
 
     def run(self) -> Recorder:
         """Run until every statement has ended; return what was recorded. Clusters that still run then are billed."""
@@ -62,7 +63,7 @@ class Account:
     def step(self) -> bool:
         """Let one thing happen; return whether a statement has still to arrive or to end."""
         is_over = not self._more and not self.recorder.open
-        return not is_over and self.clock.now < self._end + LONGEST_WAIT and self.clock.step()
+        return not is_over and self.clock.now < self._latest and self.clock.step()
 
     def finish(self) -> Recorder:
         """Let the rest of the duration pass, and bill what still runs."""

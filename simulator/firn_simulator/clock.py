@@ -48,39 +48,43 @@ class Clock:
 class Loop:
     """Decides about one object: when woken, and when the clock alone may change the decision.
 
-    `reconcile()` returns that moment, or None. Wakes that fall together are one.
+    `reconcile()` returns that moment, or None. Wakes that fall together are one. An alarm that comes too early, as it
+    was set before the moment was put off, sets itself again: that is rarer than the moment changes.
     """
 
-    __slots__ = ("_clock", "_due", "_next", "_reconcile")
+    __slots__ = ("_alarms", "_clock", "_due", "_reconcile")
 
     def __init__(self, clock: Clock, reconcile: Callable[[], datetime | None]) -> None:
         self._clock = clock
         self._reconcile = reconcile
         self._due: datetime | None = None
-        self._next: datetime | None = None
+        self._alarms: list[datetime] = []
 
     def wake(self, seconds: float = 0.0) -> None:
         """Have it look in so many seconds, unless it will sooner."""
-        self._wake_at(self._clock.now + timedelta(seconds=seconds) if seconds else self._clock.now)
+        self.wake_at(self._clock.now + timedelta(seconds=seconds) if seconds else self._clock.now)
 
-    def _wake_at(self, when: datetime) -> None:
+    def wake_at(self, when: datetime) -> None:
+        """Have it look at a moment, unless it will sooner."""
         if self._due is None or when < self._due:
             self._due = when
-        due = self._due
-        if self._next is None or due < self._next:
-            self._next = due
-            self._clock.at(due, lambda: self._fire(due))
+            self._set_alarm(when)
 
-    def _fire(self, when: datetime) -> None:
-        if when != self._next:
-            return  # an earlier alarm has taken its place
-        self._next = None
-        if self._due is None:
+    def _set_alarm(self, due: datetime) -> None:
+        """Set an alarm unless one comes before; so each is earlier than all that were set before it and are left."""
+        if not self._alarms or due < self._alarms[-1]:
+            self._alarms.append(due)
+            self._clock.at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarms.pop()
+        due = self._due
+        if due is None:
             return
-        if self._due > self._clock.now:
-            self._wake_at(self._due)
+        if due > self._clock.now:
+            self._set_alarm(due)
             return
         self._due = None
         wake_at = self._reconcile()
         if wake_at is not None:
-            self._wake_at(max(wake_at, self._clock.now))
+            self.wake_at(max(wake_at, self._clock.now))

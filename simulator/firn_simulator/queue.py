@@ -118,7 +118,7 @@ class Queue:
     def _look(self) -> None:
         wake_at = self._decide()
         if wake_at is not None:
-            self._loop.wake((wake_at - self._clock.now).total_seconds())
+            self._loop.wake_at(wake_at)
 
     def _decide(self) -> datetime | None:
         now = self._clock.now
@@ -195,7 +195,7 @@ class Queue:
         """Report the load when the services' decision says so; return when it may."""
         now = self._clock.now
         schedule = self._schedule
-        shares = tuple(ClusterShare(*share) for share in schedule.load())
+        shares = tuple([ClusterShare(*share) for share in schedule.load()])
         seconds = schedule.queued_seconds(self._most_dop) if self._waiting else 0.0
         load = Load(len(self._waiting), len(self._running), schedule.queued_since, self._idle_since, seconds, shares)
         decision = load_decisions.decide(load, self._reported, now)
@@ -203,5 +203,5 @@ class Queue:
             self._reported = Reported(load, now)
             self._report(load)
         elif decision.wake_at is not None:
-            self._reports.wake((decision.wake_at - now).total_seconds())
+            self._reports.wake_at(decision.wake_at)
         return None

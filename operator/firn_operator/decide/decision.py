@@ -25,4 +25,4 @@ class Decision(Generic[A]):
 
 def earliest(times: Iterable[datetime | None]) -> datetime | None:
     """Return the earliest of the times that are set."""
-    return min((t for t in times if t is not None), default=None)
+    return min([t for t in times if t is not None], default=None)

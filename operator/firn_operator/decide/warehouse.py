@@ -6,7 +6,7 @@ section 6, "sizes and resize". How many clusters a started warehouse runs: scali
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from firn_model.sizes import WarehouseSize
@@ -22,6 +22,7 @@ from firn_operator.decide.scaling import NoteSpare
 SETTLING = timedelta(seconds=2)
 """How much older than a report without names a cluster's start must be for the report to be after it: the services see
 the cluster by their watch, and report at most once a second."""
+NOTHING_REMEMBERED = ScalingStatus()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,14 @@ class Observed:
     """What its resource monitor does to it."""
     taken: frozenset[int] = frozenset()
     """Indices whose names the clusters of an earlier warehouse of this name have still."""
+    active: tuple[Cluster, ...] = field(init=False)
+    """The clusters that are wanted, in the order of their index."""
 
-    @property
-    def active(self) -> tuple[Cluster, ...]:
-        """The clusters that are wanted, in the order of their index."""
+    def __post_init__(self) -> None:
         wanted = [c for c in self.clusters if not c.is_leaving]
         if len(wanted) > 1:
             wanted.sort(key=lambda c: c.spec.index)
-        return tuple(wanted)
+        object.__setattr__(self, "active", tuple(wanted))
 
     @property
     def present(self) -> tuple[Cluster, ...]:
@@ -55,7 +56,7 @@ class Observed:
 
         The decision to start is on the cluster itself, so that a restart before the status was written loses nothing.
         """
-        return min((c.run_since for c in self.active), default=None)
+        return min([c.run_since for c in self.active], default=None)
 
     def fresh_load(self, now: datetime) -> WarehouseLoad | None:
         """Return the load, if somebody vouches for it."""
@@ -184,33 +185,32 @@ def _decide_started(observed: Observed, now: datetime) -> Decision[Action]:
     requested = warehouse.suspend_requested_at
     if requested and since and requested > since:
         return _drain_all(observed, Reason.SUSPEND_REQUESTED, "suspending on request")
-    idle_at = _idle_at(observed, now)
+    load = observed.fresh_load(now)
+    idle_at = _idle_at(warehouse, load, since)
     if idle_at is not None and now >= idle_at:
         return _drain_all(observed, Reason.IDLE, f"idle for {warehouse.spec.auto_suspend_seconds} s")
-    decision = replacement(observed) or resize(observed) or _scale(observed, now)
+    decision = replacement(observed) or resize(observed) or _scale(observed, load, now)
     reason, message = decision.reason, decision.message
     if not decision.actions and reason in (Reason.RUNNING, Reason.LOAD_UNKNOWN):
-        reason, message = _words(observed, decision, now)
+        reason, message = _words(observed, decision, load)
     return Decision(decision.actions, reason, message, earliest((decision.wake_at, idle_at)))
 
 
-def _idle_at(observed: Observed, now: datetime) -> datetime | None:
+def _idle_at(warehouse: Warehouse, load: WarehouseLoad | None, since: datetime | None) -> datetime | None:
     """Return when idleness is long enough; None: never, not idle, or nobody vouches for it."""
-    warehouse, load = observed.warehouse, observed.fresh_load(now)
     if warehouse.spec.auto_suspend_seconds == 0 or load is None:
         return None
     if load.queued > 0 or load.running > 0 or load.idle_since is None:
         return None
-    since = observed.running_since
     idle_from = max(load.idle_since, since) if since else load.idle_since
     return idle_from + timedelta(seconds=warehouse.spec.auto_suspend_seconds)
 
 
-def _words(observed: Observed, decision: Decision[Action], now: datetime) -> tuple[Reason, str]:
+def _words(observed: Observed, decision: Decision[Action], load: WarehouseLoad | None) -> tuple[Reason, str]:
     """Return how a warehouse stands that waits for nothing but its load."""
     running = any(c.is_running for c in observed.active)
     quiet = (Reason.RUNNING, "") if running else (Reason.RESUMING, "starting")
-    if observed.warehouse.spec.auto_suspend_seconds > 0 and observed.fresh_load(now) is None:
+    if observed.warehouse.spec.auto_suspend_seconds > 0 and load is None:
         reason = Reason.LOAD_UNKNOWN if running else quiet[0]
         return reason, "its load is unknown: the services do not report, so it is not suspended"
     return (decision.reason, decision.message) if running and decision.reason is Reason.LOAD_UNKNOWN else quiet
@@ -256,9 +256,9 @@ def resize(observed: Observed) -> Decision[Action] | None:
     return Decision(actions, Reason.SIZE_CHANGED, f"resizing to {size.value}") if actions else None
 
 
-def _scale(observed: Observed, now: datetime) -> Decision[Action]:
+def _scale(observed: Observed, load: WarehouseLoad | None, now: datetime) -> Decision[Action]:
     """Return what the scaling policy decides, for these very clusters."""
-    decision = scaling.decide(scaling_observed(observed, now), scaling.policy_of(observed.warehouse.spec), now)
+    decision = scaling.decide(_scaling_observed(observed, load), scaling.policy_of(observed.warehouse.spec), now)
     actions: list[Action] = []
     for action in decision.actions:
         match action:
@@ -271,21 +271,22 @@ def _scale(observed: Observed, now: datetime) -> Decision[Action]:
     return Decision(tuple(actions), decision.reason, decision.message, decision.wake_at)
 
 
-def scaling_observed(observed: Observed, now: datetime) -> scaling.Observed:
+def _scaling_observed(observed: Observed, load: WarehouseLoad | None) -> scaling.Observed:
     """Return the clusters and the load in the plain numbers of the scaling policy."""
-    load = observed.fresh_load(now)
     by_name = {c.name: c.concurrency for c in load.clusters} if load else {}
-    members = tuple(
+    members = [
         scaling.Member(c.spec.index, c.is_running, _is_reported(c, load, by_name), by_name.get(c.name, 0.0))
         for c in observed.active
-    )
-    known, status = None, observed.warehouse.status.scaling or ScalingStatus()
+    ]
+    known, status = None, observed.warehouse.status.scaling or NOTHING_REMEMBERED
     if load:
-        concurrency = sum(m.concurrency for m in members) if load.clusters else load.running
+        concurrency = sum([m.concurrency for m in members]) if load.clusters else load.running
         known = scaling.Load(load.queued, load.queued_seconds, concurrency)
     starts = [c.requested_at for c in observed.clusters if c.automatic]
-    last = max([*starts, *filter(None, [status.last_start_at])], default=None)
-    return scaling.Observed(members, known, scaling.Memory(last, status.spares_since, status.spares_of))
+    last = max(starts, default=status.last_start_at)
+    if status.last_start_at and last and status.last_start_at > last:
+        last = status.last_start_at
+    return scaling.Observed(tuple(members), known, scaling.Memory(last, status.spares_since, status.spares_of))
 
 
 def _is_reported(cluster: Cluster, load: WarehouseLoad | None, by_name: Mapping[str, float]) -> bool:

@@ -65,6 +65,9 @@ class Decision:
     wake_at: datetime | None = None
 
 
+WRITE, NOTHING = Decision(write=True), Decision()
+
+
 def is_edge(before: Load, after: Load) -> bool:
     """Return whether the operator must hear of it at once.
 
@@ -80,9 +83,9 @@ def is_edge(before: Load, after: Load) -> bool:
 def decide(load: Load, last: Reported | None, now: datetime) -> Decision:
     """Return whether to report a warehouse's load now. Nothing reported yet is reported at once (a start)."""
     if last is None:
-        return Decision(write=True)
+        return WRITE
     if load == last.load:
-        return Decision()
+        return NOTHING
     if is_edge(last.load, load) or now >= last.at + INTERVAL:
-        return Decision(write=True)
+        return WRITE
     return Decision(wake_at=last.at + INTERVAL)

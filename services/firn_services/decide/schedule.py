@@ -166,7 +166,9 @@ class Schedule:
     @property
     def queued_since(self) -> datetime | None:
         """Return when the oldest statement that waits arrived."""
-        return min((front.queued_at for _, _, front in self._line.fronts()), default=None)
+        if not len(self._line):
+            return None
+        return min(front.queued_at for _, _, front in self._line.fronts())
 
     def load(self) -> list[tuple[str, int, float]]:
         """Return each cluster's name, statements and concurrency (small statements as fractions)."""

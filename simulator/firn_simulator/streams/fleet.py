@@ -4,6 +4,7 @@ Source: published figures of Redshift's fleet (query latency by class) and of ma
 """
 
 import math
+from bisect import bisect
 from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
@@ -57,14 +58,14 @@ def _area(depth: float, peak: float, duration: float) -> float:
 
 def _one(warehouse: str, rate: float, depth: float, peak: float, duration: float, random: Random) -> Iterator[Arriving]:
     """Yield one warehouse's: at random by thinning, `rate` a second in the mean of a day."""
-    bounds, shares = [(low, high) for low, high, _ in LATENCIES], list(accumulate(share for *_, share in LATENCIES))
+    shares = list(accumulate(share for *_, share in LATENCIES))
     at = 0.0
     while True:
         at += random.expovariate(rate * (1.0 + depth))
         if at >= duration:
             return
         if random.random() * (1.0 + depth) <= _shape(at, depth, peak):
-            low, high = random.choices(bounds, cum_weights=shares)[0]
+            low, high, _ = LATENCIES[bisect(shares, random.random() * shares[-1], hi=len(shares) - 1)]
             yield Arriving(at, warehouse, _latency(low, high, random), dop=1 if high <= 1.0 else None)
 
 
