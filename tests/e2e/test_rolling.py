@@ -24,7 +24,9 @@ def next_image(account: Account) -> Iterator[str]:
     """Give the nodes' image a second name on every machine; afterwards the pool has the first one again."""
     image = account.get("wp", "default")["spec"]["image"]
     renamed = f"{image.rpartition(':')[0]}:next"
-    machines = account.run("kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
+    machines = account.run(
+        "kubectl", "get", "nodes", "-l", "firn.dev/role=pool", "-o", "jsonpath={.items[*].metadata.name}"
+    ).split()
     for machine in machines:
         tag = ("ctr", "-n", "k8s.io", "images", "tag", "--force", f"docker.io/{image}", f"docker.io/{renamed}")
         account.run("docker", "exec", machine, *tag)
