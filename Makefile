@@ -44,6 +44,10 @@ bench-sim: venv ## Simulate a day of 1,000 warehouses and a million statements; 
 bench-scale: venv ## Measure the operator with 1,000 warehouses and 10,000 fake nodes; the last line is JSON
 	@.venv/bin/python bench/scale.py $(ARGS)
 
+.PHONY: bench-fidelity
+bench-fidelity: venv ## Run a small workload on the demo's cluster and simulated; the last line is JSON
+	@.venv/bin/python bench/fidelity.py $(ARGS)
+
 .PHONY: bench-cache
 bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last line is JSON
 	@.venv/bin/python bench/cache.py $(ARGS)

@@ -1,8 +1,10 @@
-"""How true the simulator is: one small workload on the local cluster and simulated, side by side.
+"""How true the simulator is: one small workload on the local cluster and simulated, `make bench-fidelity`.
 
 Statements whose run time is known beforehand (measured alone first) are sent through the API at given moments, to a
-warehouse of its own; the same arrivals run in the simulator with the pool as it is in the cluster. Both print queue
-time and run time; the last line of standard output is one JSON object with `ratio_p95` (measured over simulated).
+warehouse of its own that runs a few at once; the same arrivals run in the simulator with the pool as it is in the
+cluster. Both print queue time and run time; the last line of standard output is one JSON object with `ratio_p95`
+(measured over simulated). Of two queues the time grows with 1 / (1 - load), so at a high load a small error of the run
+time is a large one of the queue time.
 """
 
 import argparse
@@ -19,16 +21,18 @@ from firn.connection import connect
 from firn.errors import FirnError
 from firn.options import Options
 from firn_local.layout import Layout
-from firn_model.api import CreateWarehouse, SubmitRequest
+from firn_model.api import AlterWarehouse, CreateWarehouse, SubmitRequest
 from firn_simulator.account import Account
 from firn_simulator.streams.arrival import generator
 from firn_simulator.summary import Summary, Times, summarise
 from firn_simulator.workload import Workload
 from resume import suspend, use_local_cluster
 
-WAREHOUSE = "BENCH_RESUME"  # resume.suspend suspends the warehouse of this name
+WAREHOUSE = "BENCH_FIDELITY"
 STATEMENT = "SELECT sum(l_quantity * l_extendedprice), count(DISTINCT l_partkey) FROM TPCH.SF1.LINEITEM"
 ALONE_RUNS = 5
+SHORT_SECONDS = 0.05
+"""A statement that takes less says more of the way to the cluster than of its queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ async def run_one(client: Client) -> Measured:
     """Run the statement and take its own account of when it was queued and ran."""
     reply = await client.run(SubmitRequest(sql=STATEMENT, warehouse=WAREHOUSE))
     if reply.started_at is None or reply.ended_at is None:
-        raise SystemExit(f"statement {reply.id} has not run")
+        raise SystemExit(f"statement {reply.id} has not run: it is {reply.state.value}")
     queued = (reply.started_at - reply.submitted_at).total_seconds()
     return Measured(queued, (reply.ended_at - reply.started_at).total_seconds())
 
@@ -80,19 +84,32 @@ def simulate(moments: list[float], cpu_seconds: float, spec: dict[str, Any]) -> 
     return summarise("simulated", Account(Workload.model_validate(content)).run())
 
 
-async def bench(count: int, load: float, seed: int, options: Options) -> None:
+async def bench(count: int, load: float, concurrency: int, seed: int, options: Options) -> None:
     """Measure, simulate, and compare."""
+    spec = {"size": "XS", "autoSuspendSeconds": 600, "maxConcurrencyLevel": concurrency}
     async with connect(options) as client:
-        request = CreateWarehouse(name=WAREHOUSE, auto_suspend_seconds=600, if_not_exists=True)
-        await client.create_warehouse(request)
+        await ready(client, concurrency)
         alone = [await run_one(client) for _ in range(ALONE_RUNS + 1)]
         alone_seconds = median(m.ran for m in alone[1:])
+        if alone_seconds < SHORT_SECONDS:
+            raise SystemExit(f"one statement alone takes {alone_seconds * 1000:.0f} ms: too short to tell of its queue")
         moments = arrivals(count, alone_seconds, load, seed)
         sys.stderr.write(f"one statement alone takes {alone_seconds:.2f} s; {count} within {moments[-1]:.0f} s\n")
-        await suspend(client)
+        await suspend(client, WAREHOUSE)
         measured = await replay(client, moments)
-        await suspend(client)
-    simulated = simulate(moments, alone_seconds, {"size": "XS", "autoSuspendSeconds": 600})
+        await suspend(client, WAREHOUSE)
+    report(measured, simulate(moments, alone_seconds, spec), alone_seconds)
+
+
+async def ready(client: Client, concurrency: int) -> None:
+    """Have the warehouse as it is simulated, whatever an earlier run left."""
+    await client.create_warehouse(CreateWarehouse(name=WAREHOUSE, if_not_exists=True))
+    bounds = AlterWarehouse(size="XS", auto_suspend_seconds=600, max_concurrency_level=concurrency)
+    await client.alter_warehouse(WAREHOUSE, bounds)
+
+
+def report(measured: list[Measured], simulated: Summary, alone_seconds: float) -> None:
+    """Print both, and how they differ."""
     queued, ran = Times.of([m.queued for m in measured]), Times.of([m.ran for m in measured])
     print(f"{'':12} {'queue p50':>10} {'p95':>8} {'p99':>8} {'run p50':>10} {'p95':>8}   (s)")
     for name, q, r in (("measured", queued, ran), ("simulated", simulated.queued, simulated.ran)):
@@ -104,7 +121,7 @@ async def bench(count: int, load: float, seed: int, options: Options) -> None:
         "measured_queue_p95_s": round(queued.p95, 3),
         "simulated_queue_p95_s": round(simulated.queued.p95, 3),
         "ratio_p95": None if ratio is None else round(ratio, 3),
-        "within_20_percent": ratio is not None and 0.8 <= ratio <= 1.25,
+        "within_20_percent": ratio is not None and 0.8 <= ratio <= 1.2,
     }
     print(json.dumps(figures), flush=True)
 
@@ -113,15 +130,17 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--n", type=int, default=120, help="statements (default 120)")
-    parser.add_argument("--load", type=float, default=0.9, help="share of the time that the node is used (default 0.9)")
+    parser.add_argument("--load", type=float, default=0.6, help="share of the time that the node is used (default 0.6)")
+    parser.add_argument("--concurrency", type=int, default=2, help="statements at once (default 2)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cluster", default="firn", help="name of the local cluster (default firn)")
     parser.add_argument("--url", help="address of the services; by default the local cluster's node port")
     parser.add_argument("--namespace", default="firn", help="namespace of Firn (default firn)")
     arguments = parser.parse_args()
     url = arguments.url or use_local_cluster(Layout.from_environment(), arguments.cluster)
+    options = Options(url=url, namespace=arguments.namespace)
     try:
-        asyncio.run(bench(arguments.n, arguments.load, arguments.seed, Options(url=url, namespace=arguments.namespace)))
+        asyncio.run(bench(arguments.n, arguments.load, arguments.concurrency, arguments.seed, options))
     except FirnError as error:
         raise SystemExit(f"error: {error}") from error
 
