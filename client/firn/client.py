@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 from firn_model.api import (
     PREFIX,
+    AdviceReply,
     AlterWarehouse,
     CreateWarehouse,
     ErrorDetail,
@@ -238,6 +239,10 @@ class Client:
         if interval is not None:
             query["interval_seconds"] = f"{interval.total_seconds():.0f}"
         return _parsed(LoadReply, await self._call("GET", f"/warehouses/{_quoted(name)}/load", query=query))
+
+    async def advice(self, name: str, last: timedelta) -> AdviceReply:
+        """Return advice on a warehouse by the time before now."""
+        return _parsed(AdviceReply, await self._call("GET", f"/warehouses/{_quoted(name)}/advice", query=_since(last)))
 
     async def usage(self, name: str | None, last: timedelta) -> UsageReply:
         """Return the credits used in the time before now, of one warehouse or of all."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-from firn_model.api import StatementReply, TableReply, UsageReply, WarehouseReply
+from firn_model.api import AdviceReply, StatementReply, TableReply, UsageReply, WarehouseReply
 from firn_model.messages import Statistics
 
 from firn import output
@@ -110,6 +110,18 @@ def statements(replies: Sequence[StatementReply]) -> Listing:
     )
 
 
+def advice(reply: AdviceReply) -> Listing:
+    """Return a line for each advice, with the figures that it rests on and what to do."""
+    use = f", {reply.use} use" if reply.use else ""
+    return Listing(
+        names=("RULE", "FIGURES", "CHANGE", "ADVICE"),
+        numeric=(False, False, False, False),
+        rows=[[a.rule, _figures(a.figures), a.change or "", a.words] for a in reply.advice],
+        records=[a.model_dump(mode="json") for a in reply.advice],
+        empty=f"nothing to advise on {reply.warehouse} ({output.count_text(reply.statements, 'statement')}{use})",
+    )
+
+
 def usage(reply: UsageReply) -> Listing:
     """Return credits by hour and warehouse, and their sum below."""
     hours = [
@@ -206,6 +218,10 @@ def _state(w: WarehouseReply) -> str:
 
 def _suspend(w: WarehouseReply) -> str:
     return f"{w.auto_suspend_seconds} s" if w.auto_suspend_seconds else "never"
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:,.4g}" if value % 1 else f"{name} {value:,.0f}" for name, value in figures.items())
 
 
 def _credits(*amounts: Decimal) -> list[str]:

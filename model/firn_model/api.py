@@ -15,6 +15,7 @@
 | `PATCH /warehouses/{name}` | AlterWarehouse | WarehouseReply |
 | `POST /warehouses/{name}/suspend`, `…/resume` | | WarehouseReply |
 | `GET /warehouses/{name}/load?start=&end=&interval_seconds=` | | LoadReply; by default of the last hour |
+| `GET /warehouses/{name}/advice?start=&end=` | | AdviceReply; by default of the last 14 days |
 | `GET /usage?warehouse=&start=&end=` | | UsageReply: credits by hour and warehouse |
 | `GET /tables` | | TableList |
 | `POST /tables` | RegisterTable | TableReply: existing Parquet files become an Iceberg table |
@@ -272,6 +273,26 @@ class LoadReply(Message):
     end: datetime
     interval_seconds: int
     intervals: tuple[LoadInterval, ...]
+
+
+class Advice(Message):
+    """Something to consider, and why."""
+
+    rule: str = Field(description="Which rule of decide/advice.py, as one word.")
+    words: str
+    figures: dict[str, float] = Field(description="What it rests on.")
+    change: str | None = Field(default=None, description="SQL that follows it.")
+
+
+class AdviceReply(Message):
+    """Advice on a warehouse, the costliest mistakes first."""
+
+    warehouse: str = Field(description="SQL name.")
+    start: datetime
+    end: datetime
+    statements: int = Field(description="So many were looked at.")
+    use: str | None = Field(description="loading, BI or ad hoc; null: too few statements to tell.")
+    advice: tuple[Advice, ...]
 
 
 class UsageHour(Message):

@@ -12,6 +12,7 @@ from firn_model.signing import load_private_key
 
 from firn_services.acceleration import Acceleration
 from firn_services.account import Account
+from firn_services.adviser import Adviser
 from firn_services.answer import Answerer
 from firn_services.attempt import Runner
 from firn_services.catalog.expiry import Expiry
@@ -41,6 +42,7 @@ from firn_services.store.logins import LoginStore
 from firn_services.store.metering import MeterStore
 from firn_services.store.needs import NeedStore
 from firn_services.store.statements import StatementStore
+from firn_services.store.work import WorkStore
 from firn_services.store.writer import Writer
 from firn_services.warehouse_admin import WarehouseAdmin
 from firn_services.writing import Writes
@@ -67,6 +69,7 @@ class Services:
     experience: Experience
     exchange: Exchange
     load_history: LoadHistory
+    adviser: Adviser
     dispatcher: Dispatcher
     lease: ServicesLease
     warehouses: Follower
@@ -127,6 +130,7 @@ class Services:
             experience=experience,
             exchange=exchange,
             load_history=load_history,
+            adviser=Adviser(WorkStore(engine), load_history),
             dispatcher=dispatcher,
             lease=ServicesLease(api, identity, settings.lease_seconds),
             warehouses=Follower(api, WAREHOUSES, account.see_warehouse),

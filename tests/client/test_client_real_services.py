@@ -121,4 +121,6 @@ async def test_load_and_usage_are_shown_and_drawn(account: TestAccount, command:
     assert len(json.loads(fine.out)) in (120, 121)
     wrong = await command.run("warehouse", "load", "W", "--last", "soon")
     assert (wrong.code, "not a duration" in wrong.err) == (2, True)
+    nothing = await command.run("warehouse", "advice", "W")
+    assert nothing.out == "nothing to advise on W (0 statements)\n"
     assert "no credits were used" in (await command.run("warehouse", "usage")).out

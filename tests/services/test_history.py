@@ -2,10 +2,11 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from firn_model.messages import Statistics
 from firn_services.config import Settings
 
 from tests.services.account import TestAccount
-from tests.services.fake_head import never
+from tests.services.fake_head import finishes, never
 
 pytestmark = pytest.mark.component
 
@@ -52,3 +53,22 @@ async def test_what_cannot_be_asked_of_the_load_is_told(account: TestAccount) ->
         await account.call("GET", f"/warehouses/W/load?interval_seconds={query}", status=400)
     async with account.http.get("/api/v1/warehouses/W/load", headers={"Authorization": ""}) as answer:
         assert answer.status == 401
+
+
+async def test_advice_rests_on_what_ran(account: TestAccount) -> None:
+    await account.call("POST", "/warehouses", {"name": '"my own"', "auto_suspend_seconds": 7200})
+    head = await account.head()
+    head.answer = finishes(Statistics(bytes_scanned=10, bytes_spilled_remote=51))
+    await account.cluster(head, "my-own")
+    for number in range(20):
+        assert (await account.submit(f"SELECT {number}", warehouse="my own"))["state"] == "succeeded"
+    reply = await account.call("GET", "/warehouses/my own/advice")
+    assert (reply["statements"], reply["use"]) == (20, "BI")
+    found = {one["rule"]: one for one in reply["advice"]}
+    assert list(found) == ["LongAutoSuspend", "RemoteSpill"]
+    assert found["LongAutoSuspend"]["change"] == 'ALTER WAREHOUSE "my own" SET AUTO_SUSPEND = 600'
+    assert found["RemoteSpill"]["figures"]["statements"] == 20
+    done = await account.submit(found["LongAutoSuspend"]["change"])
+    assert done["state"] == "succeeded"
+    again = await account.call("GET", "/warehouses/my own/advice")
+    assert [one["rule"] for one in again["advice"]] == ["RemoteSpill"]

@@ -1,4 +1,4 @@
-"""`firn warehouse load` and `usage`: what was."""
+"""`firn warehouse load`, `advice` and `usage`: what was, and what to make of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ Last = Annotated[str, typer.Option("--last", help="How far back: 30m, 8h, 14d.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `firn warehouse`."""
     app.command(epilog="Example:  firn warehouse load REPORTS --last 8h --picture load.svg")(load)
+    app.command()(advice)
     app.command()(usage)
 
 
@@ -49,6 +50,26 @@ def load(
         if picture is not None:
             _write(picture, load_chart.picture(reply))
         return load_chart.listing(reply)
+
+    answer(options, output, call)
+
+
+@grouped
+def advice(
+    name: Annotated[str, typer.Argument(help="SQL name of the warehouse.")],
+    last: Last = "14d",
+    output: Output = RowFormat.TABLE,
+    *,
+    options: Options,
+) -> None:
+    """Advise on a warehouse's size, clusters and auto-suspend, with the figures that each advice rests on."""
+    from firn import lists
+    from firn.answer import answer
+
+    since = _parsed(last, "--last")
+
+    async def call(client: "Client") -> "Listing":
+        return lists.advice(await client.advice(name, since))
 
     answer(options, output, call)
 

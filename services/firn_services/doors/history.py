@@ -1,11 +1,12 @@
-"""GET /warehouses/{name}/load: what was."""
+"""GET /warehouses/{name}/load and /advice: what was, and what to make of it."""
 
+import re
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter
-from firn_model.api import ClusterLoadInterval, LoadInterval, LoadReply
+from firn_model.api import Advice, AdviceReply, ClusterLoadInterval, LoadInterval, LoadReply
 
-from firn_services.decide.load_history import Interval, length_for
+from firn_services.decide.load_history import COARSE, KEEP, Interval, length_for
 from firn_services.doors.access import Caller, ServicesOf
 from firn_services.doors.usage import between
 from firn_services.errors import MalformedError
@@ -13,6 +14,7 @@ from firn_services.errors import MalformedError
 router = APIRouter()
 LOAD_BY_DEFAULT = timedelta(hours=1)
 MOST_INTERVALS = 10_000
+PLAIN = re.compile(r"[A-Z_][A-Z0-9_$]*")
 
 
 @router.get("/warehouses/{name}/load")
@@ -42,6 +44,35 @@ async def load(
         interval_seconds=int(length.total_seconds()),
         intervals=tuple(_interval(one) for one in found),
     )
+
+
+@router.get("/warehouses/{name}/advice")
+async def advice(
+    name: str, services: ServicesOf, user: Caller, start: datetime | None = None, end: datetime | None = None
+) -> AdviceReply:
+    """Return advice on a warehouse by what happened between two times."""
+    del user
+    warehouse = services.account.find(name)
+    start, end = between(start, end, KEEP[COARSE])
+    found, work = await services.adviser.advise(warehouse, start, end)
+    return AdviceReply(
+        warehouse=warehouse.name,
+        start=start,
+        end=end,
+        statements=work.statements,
+        use=work.use,
+        advice=tuple(
+            Advice(rule=one.rule, words=one.words, figures=one.figures, change=_change(warehouse.name, one.options))
+            for one in found
+        ),
+    )
+
+
+def _change(name: str, options: dict[str, str]) -> str | None:
+    """Return the statement that sets options."""
+    quoted = name if PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    settings = " ".join(f"{option} = {value}" for option, value in options.items())
+    return f"ALTER WAREHOUSE {quoted} SET {settings}" if options else None
 
 
 def _interval(one: Interval) -> LoadInterval:
