@@ -55,8 +55,8 @@ bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last 
 .PHONY: lock
 lock: ## Resolve dependencies again, keeping every pin that still fits
 	$(UV_COMPILE) --group dev -o locks/workspace.txt pyproject.toml
-	$(UV_COMPILE) -c locks/workspace.txt -o locks/control.txt operator/pyproject.toml services/pyproject.toml
-	$(UV_COMPILE) -c locks/workspace.txt -o locks/node.txt runtime/pyproject.toml
+	$(UV_COMPILE) -c locks/workspace.txt --extra traces -o locks/control.txt operator/pyproject.toml services/pyproject.toml
+	$(UV_COMPILE) -c locks/workspace.txt --extra traces -o locks/node.txt runtime/pyproject.toml
 
 .PHONY: lint
 lint: venv ## Format check, lint, types, import rules

@@ -172,6 +172,13 @@ class TableSnapshot(Message):
     row_column: str | None = Field(default=None, description="One more column: which row of its file, from 1.")
 
 
+class TraceContext(Message):
+    """Where a statement's trace goes on, as W3C Trace Context has it, and who is told of its spans."""
+
+    traceparent: str = Field(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+    endpoint: str = Field(min_length=1, description="Base URL of an OTLP receiver over HTTP.")
+
+
 class Dispatch(Signed):
     """Run a bound statement; the answer streams frames."""
 
@@ -186,6 +193,7 @@ class Dispatch(Signed):
     nodes: int = Field(default=1, ge=1, description="Most nodes it may use: the cluster's size when it started.")
     burst: "BurstOffer | None" = Field(default=None, description="What may be asked for; None: no query acceleration.")
     timeout_seconds: float | None = Field(default=None, gt=0)
+    trace: TraceContext | None = Field(default=None, description="Tell of it there; None: traces are off.")
     exchange_uri: str | None = Field(
         default=None, description="s3://bucket/prefix for what its stages exchange and no node has room for."
     )

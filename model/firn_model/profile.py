@@ -43,6 +43,7 @@ class TaskProfile(Message):
     number: int = Field(ge=0)
     node: str = Field(description="Pod UID.")
     placed: str = Field(description="Why there: home, free, stolen or doubled.")
+    started_seconds: float = Field(default=0, ge=0, description="After the statement.")
     seconds: float = Field(ge=0)
     rows: int = Field(ge=0, description="Given out.")
 

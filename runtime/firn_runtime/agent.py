@@ -54,6 +54,7 @@ from firn_runtime.state import (
     StatementReleased,
     decide,
 )
+from firn_runtime.tracing import Tracing
 
 _LARGEST_MESSAGE_BYTES = 64 << 20
 _STATUS = {
@@ -85,6 +86,7 @@ class Agent:
         self._metrics = metrics
         self._members = members
         self._join = join
+        self._tracing = Tracing()
         self._joining: asyncio.Future[None] | None = None
         self._state = State()
         self._released = asyncio.Condition()
@@ -231,7 +233,7 @@ class Agent:
 
     async def _answer(self, request: web.Request, message: Dispatch) -> web.StreamResponse:
         """Stream a statement's frames to their end."""
-        began = time.perf_counter()
+        began, began_nanoseconds = time.perf_counter(), time.time_ns()
         response = web.StreamResponse(headers={"Content-Type": "application/vnd.firn.frames"})
         try:
             await response.prepare(request)
@@ -244,6 +246,7 @@ class Agent:
             raise
         seconds = time.perf_counter() - began
         self._metrics.ended(ended.outcome, seconds)
+        self._tracing.tell(message, ended.outcome, began_nanoseconds, seconds)
         log.info(
             "statement ended",
             statement=message.statement_id,

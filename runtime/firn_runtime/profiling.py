@@ -160,7 +160,12 @@ def _stage(number: int, planned: PlannedStage, runs: list[Ran], retried: int) ->
         retried=retried,
         slowest=tuple(
             TaskProfile(
-                number=run.task.number, node=run.node, placed=run.why, seconds=run.ended - run.started, rows=run.rows
+                number=run.task.number,
+                node=run.node,
+                placed=run.why,
+                started_seconds=run.started,
+                seconds=run.ended - run.started,
+                rows=run.rows,
             )
             for run in slowest
         ),

@@ -108,7 +108,9 @@ class Account:
         metrics.RUNNING.set(sum(running for _, running in counts))
 
     async def close(self) -> None:
-        """Stop every queue."""
+        """Stop every queue; send what is left of traces."""
         await self.metering.close()
         for queue in self._queues.values():
             await queue.close()
+        if self._parts.traces is not None:
+            await asyncio.to_thread(self._parts.traces.close)

@@ -1,6 +1,6 @@
 """One attempt at a statement on a head: dispatch, gather, and how it came out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -58,7 +58,17 @@ class Runner:
         self._keep_for = keep_for
 
     async def run(self, ticket: Ticket, head: Head, attempt: Attempt) -> Outcome:
-        """Run one attempt to its end. A cancelled call leaves no result behind."""
+        """Run one attempt to its end, in a span of its own where traces are on."""
+        if ticket.trace is None:
+            return await self._run(ticket, head, attempt)
+        with ticket.trace.attempt(attempt.number, ticket.record.cluster, head.pod_uid) as span:
+            outcome = await self._run(ticket, head, replace(attempt, trace=span.context))
+            if not isinstance(outcome, Succeeded):
+                span.failed(outcome.message if isinstance(outcome, Lost) else outcome.error.message)
+            return outcome
+
+    async def _run(self, ticket: Ticket, head: Head, attempt: Attempt) -> Outcome:
+        """Run one attempt. A cancelled call leaves no result behind."""
         gatherer = ResultGatherer(self._store, attempt.statement_id)
         ticket.profile = None
         outcome: Outcome | None = None

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     burst_min_scan_seconds: float = Field(default=10, ge=0, description="Unless the warehouse says something else.")
     burst_wish_seconds: float = Field(default=10, gt=0, description="A head's wish ends then unless it repeats it.")
 
+    otlp_endpoint: str | None = Field(
+        default=None, description="Base URL of an OTLP receiver over HTTP that is told of statements; None: traces off."
+    )
+
     lease_seconds: int = Field(default=15, ge=3)
     max_attempts: int = Field(default=5, ge=1, description="Runs of a statement before it fails with node_lost.")
     result_hours: int = Field(default=24, ge=1)

@@ -20,6 +20,7 @@ from firn_model.messages import (
     RefusalReason,
     Report,
     ReportReply,
+    TraceContext,
 )
 from firn_model.writes import WriteTarget
 from pydantic import ValidationError
@@ -70,6 +71,7 @@ class Attempt:
     nodes: int
     timeout_seconds: float | None
     burst: BurstOffer | None = None
+    trace: TraceContext | None = None
     round: int = 0
     """How often this attempt began anew because another statement had changed its table."""
 
@@ -127,6 +129,7 @@ class Dispatcher:
             burst=attempt.burst,
             timeout_seconds=attempt.timeout_seconds,
             exchange_uri=self._exchange_uri if query.tables else None,
+            trace=attempt.trace,
         )
         body = message.model_dump_json().encode()
         try:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from firn_services.attempt import Runner
 from firn_services.decide.burst import BurstTerms
@@ -12,6 +13,9 @@ from firn_services.experience import Experience
 from firn_services.load_history import LoadHistory
 from firn_services.store.statements import StatementStore
 from firn_services.ticket import Ticket
+
+if TYPE_CHECKING:
+    from firn_services.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Parts:
     load_history: LoadHistory
     burst_terms: BurstTerms
     wish_lifetime: timedelta
+    traces: "Traces | None" = None
 
 
 @dataclass(slots=True)

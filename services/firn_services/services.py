@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from firn_model.signing import load_private_key
@@ -46,6 +47,9 @@ from firn_services.store.work import WorkStore
 from firn_services.store.writer import Writer
 from firn_services.warehouse_admin import WarehouseAdmin
 from firn_services.writing import Writes
+
+if TYPE_CHECKING:
+    from firn_services.traces import Traces
 
 log = structlog.get_logger()
 EXPIRE_EVERY_SECONDS = 600
@@ -99,6 +103,7 @@ class Services:
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
         writes = Writes(dispatcher, catalog, compiler, objects, keep_for)
         runner = Runner(dispatcher, writes, objects, keep_for)
+        identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         parts = Parts(
             store,
             runner,
@@ -109,8 +114,8 @@ class Services:
             load_history,
             BurstTerms(settings.burst_most_nodes, settings.burst_min_scan_bytes, settings.burst_min_scan_seconds),
             timedelta(seconds=settings.burst_wish_seconds),
+            _traces(settings, identity),
         )
-        identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         warehouse_writer = WarehouseWriter(api, identity)
         account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))
         admin = WarehouseAdmin(account, warehouse_writer)
@@ -209,3 +214,12 @@ class Services:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a background task ended", error=repr(error))
             self._missing.add("a background task")
+
+
+def _traces(settings: Settings, identity: str) -> "Traces | None":
+    """Return what traces statements; None, and nothing is imported for it, where that is off."""
+    if settings.otlp_endpoint is None:
+        return None
+    from firn_services.traces import Traces
+
+    return Traces(settings.otlp_endpoint, settings.namespace, identity)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 from firn_model.api import ErrorDetail, StatementProgress
@@ -16,6 +17,9 @@ from firn_services.errors import StatementFailedError
 from firn_services.profiles import in_turn
 from firn_services.record import ResultRecord, StatementRecord
 from firn_services.sql.query import Query
+
+if TYPE_CHECKING:
+    from firn_services.traces import StatementTrace
 
 log = structlog.get_logger()
 READS = 64
@@ -57,6 +61,8 @@ class Ticket:
         self.losses = 0
         self._on_end = on_end
         self.result: ResultRecord | None = None
+        self.trace: StatementTrace | None = None
+        """Where traces are on."""
         self.profile: Profile | None = None
         """How it ran, once its last attempt has told."""
         self.done = asyncio.Event()

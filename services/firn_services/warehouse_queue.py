@@ -59,6 +59,7 @@ class WarehouseQueue:
 
     def add(self, ticket: Ticket) -> None:
         """Put a durable statement into its place."""
+        ticket.trace = self._parts.traces.statement(ticket.record) if self._parts.traces is not None else None
         self._wait(ticket)
         self._idle_since = None
         self.decide()
@@ -289,6 +290,8 @@ class WarehouseQueue:
     async def _finish(self, ticket: Ticket) -> None:
         await self._parts.store.finish(ticket.record, ticket.result, ticket.profile)
         metrics.STATEMENTS.labels(ticket.record.state.value).inc()
+        if ticket.trace is not None:
+            ticket.trace.end(ticket.record)
         ticket.end()
 
     def _rest(self, now: datetime) -> None:

@@ -237,6 +237,14 @@ def test_services_know_when_a_scan_asks_for_burst_nodes(render: Render) -> None:
     assert [own[name] for name in names] == ["100000000", "10", "3"]
 
 
+def test_traces_are_off_until_there_is_a_receiver(render: Render) -> None:
+    assert "FIRN_OTLP_ENDPOINT" not in environment(render(), "firn-services")
+    on = render('traces.endpoint="http://collector:4318"', 'networkPolicy.tracesCidr="10.0.0.0/8"')
+    assert environment(on, "firn-services")["FIRN_OTLP_ENDPOINT"] == "http://collector:4318"
+    ways = [one(manifests, "NetworkPolicy", "firn-nodes")["spec"]["egress"] for manifests in (render(), on)]
+    assert ways[1] == [*ways[0], {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
+
+
 def test_data_is_kept_when_the_release_goes_unless_told_otherwise(render: Render) -> None:
     def kept(manifests: list[Manifest]) -> set[str]:
         return {

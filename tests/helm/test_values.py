@@ -40,6 +40,8 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"defaultPool.node.memory": "2GB"}, ["/defaultPool/node/memory"]),
         ({"admin.existingSecret": "Not A Name"}, ["/admin/existingSecret"]),
         ({"networkPolicy.objectStoreCidr": "everywhere"}, ["/networkPolicy/objectStoreCidr"]),
+        ({"traces.endpoint": "collector:4318"}, ["/traces/endpoint"]),
+        ({"traces.endpoints": []}, ["/traces'", "'endpoints' not allowed"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

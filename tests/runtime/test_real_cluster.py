@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from firn_model.messages import Finish
+from firn_model.messages import Finish, TraceContext
 
+from tests.otlp import OtlpReceiver
 from tests.runtime.conftest import Lake, running_node
 from tests.runtime.test_cluster import all_joined, bind, bound_head
 
@@ -29,7 +30,13 @@ async def test_two_real_nodes_share_a_statement(lake: Lake) -> None:
         assert answer.statistics.bytes_from_peers > 0
         assert answer.statistics.rows_scanned == 60175
         assert answer.statistics.tasks_retried == 0
-        whole = await head.run(sql, lake.tables("lineitem"), epoch="epoch-1")
+        async with OtlpReceiver() as receiver:
+            trace = TraceContext(traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01", endpoint=receiver.url)
+            whole = await head.run(sql, lake.tables("lineitem"), epoch="epoch-1", trace=trace)
+            spans = await receiver.until("coordinate", "plan", "stage 0")
+        assert (spans["coordinate"].trace, spans["coordinate"].parent) == ("ab" * 16, "cd" * 8)
+        assert spans["stage 0"].attributes["firn.rows.scanned"] == 60175
+        assert spans["coordinate"].started <= spans["stage 0"].started <= spans["stage 0"].ended
         assert whole.rows == answer.rows
         assert isinstance(whole.last, Finish)
         assert whole.last.profile is not None
