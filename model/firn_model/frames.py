@@ -26,6 +26,11 @@ class FrameType(Enum):
     FINISH = b"F"
     FAILURE = b"E"
 
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing follows it."""
+        return self in (FrameType.FINISH, FrameType.FAILURE)
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -21,6 +21,7 @@ from firn_runtime.exchange.tiers import Tier
 from firn_runtime.operators import operators_of, readings
 from firn_runtime.probe import require_reachable
 from firn_runtime.profiling import whole_profile
+from firn_runtime.progress import QUIET_SECONDS, TICK_SECONDS, progress_of_whole
 from firn_runtime.stage import Stage
 from firn_runtime.task_engine import RunningTask, start
 from firn_runtime.tasks import PieceMade, PlanAsked, PlanReply, ResultFinish, Task, TaskFailure, TaskReply
@@ -68,6 +69,11 @@ class _Rows:
         self._writer.write(bytes(self._held))
         self._held.clear()
 
+    def tell(self, frame: bytes) -> None:
+        """Write a frame between others, unless the reader does not keep up."""
+        if self._writer.transport.get_write_buffer_size() == 0:
+            self._writer.write(frame)
+
     def end(self, last: bytes) -> None:
         """Write the last frame."""
         self._held += last
@@ -96,10 +102,22 @@ class StageAnswer:
         await _require_store(self._stage)
         loop = asyncio.get_running_loop()
         query = self._query = await loop.run_in_executor(self._planners, self._engine.start, self._stage)
-        if self._stage.write is not None:
-            await self._engine.write(query, self._stage.write)
-            return
-        await self._rows.send_all(self._engine.batches(query), query)
+        telling = asyncio.ensure_future(self._tell(query))
+        try:
+            if self._stage.write is not None:
+                await self._engine.write(query, self._stage.write)
+            else:
+                await self._rows.send_all(self._engine.batches(query), query)
+        finally:
+            telling.cancel()
+
+    async def _tell(self, query: Query) -> None:
+        """Say how far it is, now and then."""
+        await asyncio.sleep(QUIET_SECONDS)
+        while True:
+            said = progress_of_whole(readings(query.plan), self._stage.tables, query.lease.paths)
+            self._rows.tell(encode(FrameType.PROGRESS, said.model_dump_json().encode()))
+            await asyncio.sleep(TICK_SECONDS)
 
     def finish(self, running: "asyncio.Future[None]") -> Query | None:
         """Write the frame that says how the stage ended; give up the query."""

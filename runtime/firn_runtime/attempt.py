@@ -24,7 +24,7 @@ from firn_runtime.executor import Executor, StageRun
 from firn_runtime.members import MemberNode, Members
 from firn_runtime.outcomes import Ended, Send, failed, lost, stopped
 from firn_runtime.profiling import Ledger, Ran
-from firn_runtime.progress import progress_of
+from firn_runtime.progress import QUIET_SECONDS, TICK_SECONDS, progress_of
 from firn_runtime.schedule.machine import Schedule
 from firn_runtime.schedule.words import (
     DropPieces,
@@ -59,9 +59,6 @@ from firn_runtime.tasks import (
 )
 
 ENGINE_WAIT_SECONDS = 30.0
-TICK_SECONDS = 0.5
-QUIET_SECONDS = 1.0
-"""A statement says how far it is when it runs longer than this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ It owns a statement's bounds: cancel, timeout, and an engine that dies under it.
 
 import asyncio
 
-from firn_model.frames import FrameType, encode
+from firn_model.frames import encode
 from firn_model.messages import Dispatch, Failure, Statistics
 from firn_model.statements import StatementError
 
@@ -117,7 +117,7 @@ async def _relayed(run: StageRun, send: Send) -> Ended:
     while True:
         frames = await run.frames()
         last = frames[-1]
-        if last.type is not FrameType.ARROW:
+        if last.type.is_last:
             return Ended(outcome_of(last), b"".join(encode(frame.type, frame.payload) for frame in frames))
         await send(b"".join(encode(frame.type, frame.payload) for frame in frames))
 

@@ -79,7 +79,7 @@ class StageRun:
         """Cancel the stage; return its last frame, which comes when the engine has let go of it."""
         if self._writer.can_write_eof() and not self._writer.is_closing():
             self._writer.write_eof()
-        while (last := (await self.frames())[-1]).type is FrameType.ARROW:
+        while not (last := (await self.frames())[-1]).type.is_last:
             pass
         return last
 
@@ -162,7 +162,7 @@ async def answer_once(path: Path) -> None:
     """Have the engine behind the socket answer a query. Raises EngineLostError."""
     run = await StageRun.start(path, Stage(statement_id="first", sql="SELECT 1 AS one"))
     try:
-        while (last := (await run.frames())[-1]).type is FrameType.ARROW:
+        while not (last := (await run.frames())[-1]).type.is_last:
             pass
     finally:
         run.close()

@@ -76,8 +76,7 @@ def operators_of(
     operators = []
     for reading in islice(read, MOST_OPERATORS):
         name, detail = described(reading.description)
-        first = _FIRST_FILE.search(reading.description) if reading.is_scan and tables else None
-        table = table_of(first.group(1), tables, local) if first is not None else None
+        table = table_read(reading, tables, local)
         operators.append(_operator(reading, name if table is None else f"{SCAN} {table}", detail))
     return tuple(operators)
 
@@ -92,6 +91,12 @@ def _operator(reading: Reading, name: str, detail: str) -> OperatorProfile:
         bytes_scanned=reading.sum("bytes_scanned") if reading.is_scan else 0,
         bytes_spilled=reading.spilled_bytes,
     )
+
+
+def table_read(reading: Reading, tables: Sequence[TableSnapshot], local: Mapping[str, Path]) -> str | None:
+    """Return which of these tables an operator scans; None for other operators and other files."""
+    first = _FIRST_FILE.search(reading.description) if reading.is_scan and tables else None
+    return table_of(first.group(1), tables, local) if first is not None else None
 
 
 def table_of(path: str, tables: Iterable[TableSnapshot], local: Mapping[str, Path]) -> str | None:

@@ -13,8 +13,8 @@ from firn_local.answers import difference
 from firn_local.cache import Cache
 from firn_local.layout import Layout
 from firn_local.tpch import PARTS, QUERIES, Tpch, as_answer
-from firn_model.frames import FrameReader, FrameType
-from firn_model.messages import Failure, Finish, TableSnapshot
+from firn_model.frames import Frame, FrameReader, FrameType
+from firn_model.messages import Failure, Finish, Progress, TableSnapshot
 from firn_model.statements import StatementError
 
 from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, Answer, Lake, free_port, versitygw, wait_for
@@ -265,14 +265,16 @@ async def test_results_of_many_rows_and_none(pair: LocalCluster, small_lake: Lak
 
 async def test_long_statements_say_how_far_they_are(pair: LocalCluster, small_lake: Lake) -> None:
     dispatch = pair.dispatch(ENDLESS, small_lake.tables("lineitem"))
-    seen: list[FrameType] = []
+    seen: list[Frame] = []
     reader = FrameReader()
 
     async def send(data: bytes) -> None:
-        seen.extend(frame.type for frame in reader.feed(data))
-        if FrameType.PROGRESS in seen:
+        seen.extend(reader.feed(data))
+        if seen:
             pair.coordinator.cancel(dispatch.statement_id)
 
     async with asyncio.timeout(20):
         await pair.coordinator.run(dispatch, send)
-    assert seen == [FrameType.PROGRESS]
+    assert [frame.type for frame in seen] == [FrameType.PROGRESS]
+    told = Progress.model_validate_json(seen[0].payload)
+    assert (told.fraction is not None, told.stages > 0) == (True, True)

@@ -1,10 +1,16 @@
 """What a head says of a running statement's progress."""
 
-from firn_model.messages import Progress, Statistics
+from pathlib import Path
+
+import pyarrow as pa
+from datafusion import SessionContext
+from firn_model.messages import DataFile, Progress, Statistics, TableSnapshot
+from firn_runtime.operators import readings
 from firn_runtime.profiling import Ledger, Ran
-from firn_runtime.progress import progress_of
+from firn_runtime.progress import ALMOST, progress_of, progress_of_whole
 from firn_runtime.schedule.machine import Schedule
 from firn_runtime.schedule.words import NodeUsable, StageSpec, TaskDone, TaskId, TaskSpec, Why
+from pyarrow import parquet
 
 SCAN = StageSpec(tasks=(TaskSpec(), TaskSpec()), inputs=(), is_scan=True, is_result=False)
 RESULT = StageSpec(tasks=(TaskSpec(inputs=((0, (0,)),)),), inputs=(0,), is_scan=False, is_result=True)
@@ -27,3 +33,23 @@ def test_progress_tells_the_stage_what_was_read_and_the_burst_nodes() -> None:
     assert (told.rows_scanned, told.bytes_scanned) == (20, 200)
     assert (told.stage, told.stages) == (2, 2)
     assert schedule.state.counts.burst_nodes == {"helper"}
+
+
+def table(name: str, uri: str, rows: int) -> TableSnapshot:
+    return TableSnapshot(name=name, schema_ipc_base64="", files=(DataFile(uri=uri, size_bytes=1, rows=rows),))
+
+
+def test_a_plan_that_runs_whole_tells_its_tables_rows(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.parquet"
+    parquet.write_table(pa.table({"n": list(range(1000))}), file)
+    context = SessionContext()
+    context.register_parquet("numbers", str(file))
+    plan = context.sql("SELECT sum(a.n) FROM numbers a JOIN numbers b ON a.n = b.n").execution_plan()
+    tables, local = (table("numbers", "s3://b/numbers.parquet", 1000),), {"s3://b/numbers.parquet": file}
+    assert progress_of_whole(readings(plan), tables, local) == Progress(fraction=0.0)
+    for number in range(plan.partition_count):
+        list(context.execute(plan, number))
+    told = progress_of_whole(readings(plan), tables, local)
+    assert (told.fraction, told.rows_scanned) == (ALMOST, 2000)
+    assert told.bytes_scanned > 0
+    assert progress_of_whole(readings(plan), (), {}) == told.model_copy(update={"fraction": None})

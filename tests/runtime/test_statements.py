@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from firn_model.frames import FrameReader
-from firn_model.messages import Cancel, Dispatch
+from firn_model.messages import Cancel, Dispatch, Progress
 from firn_model.statements import StatementError
 
 from tests.runtime.conftest import SECRET_KEY, Lake, Node, answer_of
@@ -290,13 +290,14 @@ async def test_timeout_stops_the_work(node: Node, lake: Lake) -> None:
     await idle_engine(node)
 
 
-async def test_cancel_stops_the_work(node: Node, lake: Lake) -> None:
+async def test_it_says_how_far_it_is_and_cancel_stops_the_work(node: Node, lake: Lake) -> None:
     dispatch = node.dispatch(ENDLESS, lake.tables("lineitem"))
+    reader = FrameReader()
     async with node.request("/statements", dispatch) as response:
         cancel = Cancel(**node.common(), statement_id=dispatch.statement_id)
-        await busy_engine(node)
+        assert Progress.model_validate_json(reader.feed(await response.content.readany())[0].payload).rows_scanned
         assert json.loads((await node.post("/cancel", cancel))[1]) == {"held": True}
-        answer = answer_of(FrameReader().feed(await response.read()))
+        answer = answer_of(reader.feed(await response.read()))
     assert answer.failure.error is StatementError.CANCELLED
     assert json.loads((await node.post("/cancel", cancel))[1]) == {"held": False}
     await idle_engine(node)
