@@ -22,9 +22,9 @@ class Resource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the plain JSON form, without unset optional fields."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+    def manifest(self, only: set[str] | None = None) -> dict[str, Any]:
+        """Return the plain JSON form, without unset optional fields; `only`: of these fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, include=only)
 
 
 def rules(*pairs: tuple[str, str]) -> ConfigDict:

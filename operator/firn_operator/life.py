@@ -44,7 +44,7 @@ class Operator:
         self._pools = PoolController(api, self._account, self._events)
         network = NetworkPolicies(api, settings.network_policies)
         warehouses = WarehouseController(api, self._account, self._events, steps, network)
-        self._pool_loops = Loops("pool", self._pools.reconcile)
+        self._pool_loops = Loops("pool", self._pools.reconcile, self._pools.pace)
         self._warehouse_loops = Loops("warehouse", warehouses.reconcile)
         self._cluster_loops = Loops("cluster", self._reconcile_cluster)
         self._background = Background()
@@ -61,7 +61,12 @@ class Operator:
         )
         self._metering_loops = Loops("metering", MeteringController(api, self._account).reconcile)
         self._wiring = Wiring(
-            self._account.state, self._warehouse_loops, self._cluster_loops, self._pool_loops, self._metering_loops
+            self._account.state,
+            self._pools.reservations,
+            self._warehouse_loops,
+            self._cluster_loops,
+            self._pool_loops,
+            self._metering_loops,
         )
         self._monitor_loops = Loops("monitor", MonitorController(api, self._account, self._events).reconcile)
         self._monitor_wiring = MonitorWiring(self._account.state, self._monitor_loops, self._warehouse_loops.wake)

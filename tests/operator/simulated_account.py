@@ -94,9 +94,11 @@ class SimulatedAccount(TalkingWorld):
                     self._resize_cluster(action)
                 case warehouses.NoteSpare(since, count):
                     self._remember(known, {"spares_since": since, "spares_of": count})
+        scaling = self.warehouses[name].status.scaling
         starts = [c.requested_at for c in observed.clusters if c.automatic]
         if starts:
-            self._remember(known, {"last_start_at": max(starts)})
+            before = [scaling.last_start_at] if scaling and scaling.last_start_at else []
+            self._remember(known, {"last_start_at": max([*starts, *before])})
         if not self.account.state.clusters_of(known.uid) and known.status.suspended_at is None:
             status = known.status.model_copy(update={"suspended_at": self.now})
             self._write(self.warehouses, replace(self.warehouses[name], status=status))

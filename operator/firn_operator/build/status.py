@@ -11,6 +11,7 @@ from firn_model.warehouses import ClusterSummary, ScalingStatus, WarehousePhase,
 
 from firn_operator.decide import pool as pool_decisions
 from firn_operator.decide import warehouse as warehouse_decisions
+from firn_operator.decide.decision import Decision
 from firn_operator.decide.observed import Node
 from firn_operator.decide.reason import Reason
 
@@ -19,9 +20,12 @@ STARTED = frozenset({WarehousePhase.RESUMING, WarehousePhase.RUNNING})
 
 
 def difference(before: Resource, after: Resource, skip: frozenset[str] = frozenset()) -> dict[str, Any] | None:
-    """Return the merge patch of a status that turns `before` into `after`, or None when nothing differs."""
-    old, new = before.manifest(), after.manifest()
-    changed = {k: new.get(k) for k in (*old, *new) if old.get(k) != new.get(k) and k not in skip}
+    """Return the merge patch of a status that turns `before` into `after`, or None when no field but `skip` differs."""
+    differing = {f for f in type(after).model_fields if f not in skip and getattr(before, f) != getattr(after, f)}
+    if not differing:
+        return None
+    old, new = before.manifest(differing), after.manifest(differing)
+    changed = {k: new.get(k) for k in (*old, *new) if old.get(k) != new.get(k)}
     return {"status": changed} if changed else None
 
 
@@ -112,18 +116,24 @@ def _waiting_words(observed: warehouse_decisions.Observed) -> str:
     return ""
 
 
-def pool_status(observed: pool_decisions.Observed, hits: int, misses: int, reason: Reason, now: datetime) -> PoolStatus:
+def pool_status(
+    observed: pool_decisions.Observed,
+    census: pool_decisions.Census,
+    hits: int,
+    misses: int,
+    decision: Decision[pool_decisions.Action],
+    now: datetime,
+) -> PoolStatus:
     """Return the pool's status; `hits` and `misses` are totals."""
-    census = pool_decisions.take_census(observed, now)
     target = pool_decisions.target_of(observed)
     pool = observed.pool
-    trouble = pool_decisions.trouble_reason(observed, now)
+    trouble = pool_decisions.trouble_reason(observed, census)
     full = len(census.free) >= target
-    told = trouble if trouble and not full else reason
+    told = trouble if trouble and not full else decision.reason
     claims = hits + misses
     return pool.status.model_copy(
         update={
-            "ready": len(census.ready) + sum(n.ready for n in census.outdated),
+            "ready": len(census.ready),
             "warming": len(census.booting),
             "claimed": len(census.claimed) - len(census.bursts),
             "burst": len(census.bursts),
@@ -133,8 +143,6 @@ def pool_status(observed: pool_decisions.Observed, hits: int, misses: int, reaso
             "misses": misses,
             "hit_rate": f"{100 * hits / claims:.1f}" if claims else None,
             "observed_generation": pool.generation,
-            "conditions": ready_condition(
-                pool.status.conditions, full, told, pool_decisions.words(observed, now), pool.generation, now
-            ),
+            "conditions": ready_condition(pool.status.conditions, full, told, decision.message, pool.generation, now),
         }
     )

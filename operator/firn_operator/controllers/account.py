@@ -1,10 +1,12 @@
 """Who is woken by which change."""
 
 from datetime import datetime
+from heapq import nsmallest
 
 from firn_model import names
 
 from firn_operator.controllers.loop import Loops
+from firn_operator.controllers.reservations import Reservations
 from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
 from firn_operator.observe.state import State
 
@@ -12,8 +14,17 @@ from firn_operator.observe.state import State
 class Wiring:
     """Wakes the loops that a change concerns: claims first, then the pools that refill, then statuses."""
 
-    def __init__(self, state: State, warehouses: Loops, clusters: Loops, pools: Loops, metering: Loops) -> None:
+    def __init__(
+        self,
+        state: State,
+        reservations: Reservations,
+        warehouses: Loops,
+        clusters: Loops,
+        pools: Loops,
+        metering: Loops,
+    ) -> None:
         self._state = state
+        self._reservations = reservations
         self._warehouses = warehouses
         self._clusters = clusters
         self._pools = pools
@@ -30,7 +41,7 @@ class Wiring:
             elif isinstance(thing, Warehouse):
                 self._warehouse_changed(thing)
             elif isinstance(thing, Pool):
-                self._pool_changed(thing)
+                self._pool_changed(thing, respecified=_generation(before) != _generation(after))
 
     def all(self) -> None:
         """Wake everyone, as after a start or a resync."""
@@ -56,11 +67,19 @@ class Wiring:
         self._pools.wake(node.pool)
 
     def wake_waiting(self, pool: str) -> None:
-        """Wake the clusters that wait for a node of the pool: first those without a head, the longest waiting first."""
-        headless = self._state.headless_of_pool(pool)
-        others = (c for c in self._state.clusters_of_pool(pool) if not c.waits_for_head and self._is_short(c))
-        for cluster in (*sorted(headless, key=_age), *sorted(others, key=_age)):
+        """Wake who waits for a node of the pool, one for each that is free: heads first, the longest waiting first.
+
+        The others need not look: they would find none, and they look by themselves now and then. Who has burst nodes
+        looks in any case, since it may have to give some back.
+        """
+        free = self._state.free.count(pool, self._reservations.nodes)
+        headless = self._state.headless_of_pool(pool) if free else ()
+        heads = nsmallest(free, (c for c in headless if self._is_without_node(c)), key=_age)
+        for cluster in heads:
             self._clusters.wake(cluster.name)
+        if free > len(heads):
+            for cluster in self._state.short_of_pool(pool):
+                self._clusters.wake(cluster.name)
         self._wake_bursting(pool)
 
     def _wake_bursting(self, pool: str) -> None:
@@ -68,11 +87,8 @@ class Wiring:
         for cluster in self._state.bursting(pool):
             self._clusters.wake(cluster.name)
 
-    def _is_short(self, cluster: Cluster) -> bool:
-        if cluster.is_leaving:
-            return False
-        nodes = self._state.nodes_of_epoch(cluster.uid)
-        return sum(n.role != names.ROLE_BURST for n in nodes) < cluster.desired_nodes
+    def _is_without_node(self, cluster: Cluster) -> bool:
+        return not self._reservations.count_of(cluster.uid) and not self._state.nodes_of_epoch(cluster.uid)
 
     def _cluster_changed(self, cluster: Cluster) -> None:
         self._clusters.wake(cluster.name)
@@ -93,9 +109,17 @@ class Wiring:
             if asks or self._state.is_bursting(cluster):
                 self._clusters.wake(cluster.name)
 
-    def _pool_changed(self, pool: Pool) -> None:
+    def _pool_changed(self, pool: Pool, respecified: bool) -> None:
+        """Wake who waits; all of them, whether a node is free or not, when the pool comes, goes or becomes another."""
+        if respecified:
+            for cluster in (*self._state.headless_of_pool(pool.name), *self._state.short_of_pool(pool.name)):
+                self._clusters.wake(cluster.name)
         self.wake_waiting(pool.name)
         self._pools.wake(pool.name)
+
+
+def _generation(pool: object | None) -> int | None:
+    return pool.generation if isinstance(pool, Pool) else None
 
 
 def _age(cluster: Cluster) -> datetime:

@@ -126,6 +126,7 @@ class ClusterController:
         pool = state.pools.get(cluster.spec.pool)
         spares = self._spares(cluster)
         burst, burst_spares = self._leases.terms(cluster, now)
+        waits = not spares and self._pools.shortage(cluster) > 0
         return Observed(
             cluster=cluster,
             nodes=state.nodes_of_epoch(cluster.uid),
@@ -134,7 +135,7 @@ class ClusterController:
             telling=talks.telling,
             answer=talks.answer,
             has_token=talks.address is not None,
-            pool_words="" if spares else self._pools.words(cluster.spec.pool),
+            pool_words=self._pools.words(cluster.spec.pool) if waits else "",
             memory_class=pool.spec.node.memory_class if pool else None,
             warehouse_exists=warehouse is not None and warehouse.uid == cluster.warehouse_uid,
             to_park=self._to_park(cluster) if cluster.status.drained else (),
@@ -176,7 +177,8 @@ class ClusterController:
             await self._handlers[type(action)](cluster, action)
         if decision.actions:
             return utc_now()
-        return earliest((decision.wake_at, await self._say(observed, decision)))
+        look_at = utc_now() + self._pools.words_pause(cluster.spec.pool) if _waits(decision) else None
+        return earliest((decision.wake_at, look_at, await self._say(observed, decision)))
 
     async def _say(self, observed: Observed, decision: Decision[Action]) -> datetime | None:
         """Write what has become of the cluster's nodes and what it waits for; return when to, if that is not yet."""
@@ -188,7 +190,8 @@ class ClusterController:
         after = cluster_now(observed, decision.reason, decision.message, now)
         if difference(cluster.status, after) is None:
             return None
-        due = self._written_at.get(cluster.uid, now) + STATUS_PAUSE
+        pause = self._pools.words_pause(cluster.spec.pool) if _waits(decision) else STATUS_PAUSE
+        due = self._written_at.get(cluster.uid, now) + pause
         if cluster.uid in self._written_at and now < due:
             return due
         self._written_at[cluster.uid] = now
@@ -379,3 +382,7 @@ class ClusterController:
 
     def _tell(self, cluster: Cluster, reason: Reason, message: str) -> None:
         self._events.tell("WarehouseCluster", cluster.name, cluster.uid, reason, message)
+
+
+def _waits(decision: Decision[Action]) -> bool:
+    return decision.reason is Reason.NO_WARM_NODE

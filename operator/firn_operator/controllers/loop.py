@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -30,11 +31,18 @@ class Loops:
 
     `reconcile(name)` brings one object a step further and returns when the clock alone may change what it decides. It
     raises Gone when the object is no more. An ApiError or AgentError is tried again with back-off, sooner on an event.
+    `pace(name)` is the least time in seconds between two reconciliations; what happens meanwhile is seen together.
     """
 
-    def __init__(self, kind: str, reconcile: Callable[[str], Awaitable[datetime | None]]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        reconcile: Callable[[str], Awaitable[datetime | None]],
+        pace: Callable[[str], float] = lambda _: 0.0,
+    ) -> None:
         self.kind = kind
         self._reconcile = reconcile
+        self._pace = pace
         self._events: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped = True
@@ -77,6 +85,7 @@ class Loops:
         pause = 0.0
         while True:
             event.clear()
+            rested_at = time.monotonic() + self._pace(name)
             try:
                 wake_at = await self._reconcile(name)
                 pause, timeout = 0.0, _seconds_until(wake_at)
@@ -91,6 +100,9 @@ class Loops:
                 pause = min(max(pause * 2, FIRST_BACK_OFF_SECONDS), LONGEST_BACK_OFF_SECONDS)
                 timeout = pause * random.uniform(0.8, 1.2)  # noqa: S311  jitter, no secret
             await _wait(event, timeout)
+            rest = rested_at - time.monotonic()
+            if rest > 0:
+                await asyncio.sleep(rest)
 
 
 def _seconds_until(moment: datetime | None) -> float | None:

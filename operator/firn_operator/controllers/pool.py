@@ -12,10 +12,12 @@ from firn_operator.build.pod import node_name, node_pod
 from firn_operator.build.status import difference, pool_status
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.reservations import Reservations
-from firn_operator.decide.decision import earliest
-from firn_operator.decide.observed import Cluster, Node, Pool, claimable, fits, has_no_room
+from firn_operator.decide.decision import Decision, earliest
+from firn_operator.decide.observed import Cluster, Node, Pool, fits, has_no_room
 from firn_operator.decide.parking import Parking, parked_for
 from firn_operator.decide.pool import (
+    Action,
+    Census,
     CreateNode,
     DeleteNode,
     Observed,
@@ -33,6 +35,16 @@ log = structlog.get_logger()
 
 STATUS_PAUSE = timedelta(milliseconds=500)
 """A pool's status waits this long after a claim: the API server's time belongs to the resume."""
+LONGEST_STATUS_PAUSE = timedelta(seconds=5)
+"""And no longer than this, however many claims there are."""
+WORDS_LAST = timedelta(milliseconds=500)
+"""How long what was said of a pool is said again."""
+SECONDS_A_NODE = 0.000_1
+"""A pool is looked at whole, so that a larger one is looked at less often: about a tenth of the time of one core."""
+SECONDS_A_WORD = 0.04
+"""A cluster that waits says why; all that wait together do not write more often than this."""
+CREATIONS_AT_ONCE = 8
+"""Calls at the same time that make nodes: those of claims come between them."""
 
 
 class PoolController:
@@ -47,6 +59,18 @@ class PoolController:
         self._last_claim: dict[str, datetime] = {}
         self._refusals: dict[str, tuple[datetime, str]] = {}
         self._claims: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self._words: dict[str, tuple[datetime, str]] = {}
+        self._written_at: dict[str, datetime] = {}
+        self._creations = asyncio.Semaphore(CREATIONS_AT_ONCE)
+
+    def pace(self, name: str) -> float:
+        """Return the least time in seconds between two looks at a pool."""
+        return SECONDS_A_NODE * self._account.state.count_of_pool(name)
+
+    def words_pause(self, name: str) -> timedelta:
+        """Return how long a cluster that waits for a node of this pool waits before it says anew why."""
+        waiting = len(self._account.state.headless_of_pool(name))
+        return max(timedelta(seconds=1), timedelta(seconds=SECONDS_A_WORD * waiting))
 
     def observe(self, pool: Pool) -> Observed:
         """Return what is known of a pool."""
@@ -104,8 +128,8 @@ class PoolController:
         pool = self._account.state.pools.get(name)
         if pool is None or pool.deleting or count <= 0:
             return ()
-        nodes = self._account.state.nodes_of_pool(name)
-        free = claimable(nodes, like.template if like else pool.template, self.reservations.nodes)
+        template = like.template if like else pool.template
+        free = self._account.state.free.first(name, template, count + keep, self.reservations.nodes)
         return tuple(free[: max(0, min(count, len(free) - keep))])
 
     def heads_waiting(self, name: str) -> int:
@@ -115,9 +139,15 @@ class PoolController:
         return sum(not state.nodes_of_epoch(c.uid) and not self.reservations.count_of(c.uid) for c in headless)
 
     def words(self, name: str) -> str:
-        """Say how a pool stands."""
-        pool = self._account.state.pools.get(name)
-        return words(self.observe(pool), utc_now()) if pool else f"there is no WarehousePool {name}"
+        """Say how a pool stands, or stood a moment ago."""
+        pool, now = self._account.state.pools.get(name), utc_now()
+        if pool is None:
+            return f"there is no WarehousePool {name}"
+        said_at, said = self._words.get(name, (now, ""))
+        if not said or now >= said_at + WORDS_LAST:
+            said = words(self.observe(pool), now)
+            self._words[name] = (now, said)
+        return said
 
     def promise(self, cluster_uid: str, node: Node, now: datetime, is_burst: bool = False) -> None:
         """Promise a node to a claim that begins; the pool keeps quiet from now on, not only from the claim's end."""
@@ -135,8 +165,10 @@ class PoolController:
         pool = self._account.state.pools.get(name)
         if pool is None:
             raise Gone
-        observed = self.observe(pool)
-        decision = decide(observed, utc_now())
+        observed, now = self.observe(pool), utc_now()
+        census = take_census(observed, now)
+        decision = decide(observed, now, census)
+        self._words[name] = (now, decision.message)
         creations = [a for a in decision.actions if isinstance(a, CreateNode)]
         deletions = [a for a in decision.actions if isinstance(a, DeleteNode)]
         for creation in creations:
@@ -146,13 +178,14 @@ class PoolController:
             await self._delete(pool, deletion)
         if decision.actions:
             return utc_now()
-        return earliest((decision.wake_at, await self._write_status(pool, decision.reason)))
+        return earliest((decision.wake_at, await self._write_status(observed, census, decision, now)))
 
     async def _create(self, pool: Pool, action: CreateNode) -> None:
         """Create a slot's pod. Its name makes that idempotent, so an unknown outcome is settled by trying again."""
         manifest = node_pod(pool.name, pool.uid, pool.spec, action.slot, self._account.public_key, action.boot_failures)
         try:
-            raw = await self._api.create(PODS, manifest)
+            async with self._creations:
+                raw = await self._api.create(PODS, manifest)
         except ConflictError:
             raw = await self._existing(node_name(pool.name, action.slot)) or {}
         except (ForbiddenError, InvalidError) as error:
@@ -233,19 +266,21 @@ class PoolController:
         else:
             self._account.forget_node(node)
 
-    async def _write_status(self, pool: Pool, reason: Reason) -> datetime | None:
+    async def _write_status(
+        self, observed: Observed, census: Census, decision: Decision[Action], now: datetime
+    ) -> datetime | None:
         """Write what has changed; return when to write, if it must wait for a resume."""
-        now = utc_now()
-        observed = self.observe(pool)
-        census = take_census(observed, now)
+        pool = observed.pool
         for state in ("ready", "booting", "claimed", "parked"):
             metrics.POOL_NODES.labels(pool.name, state).set(len(getattr(census, state)))
-        last = self._last_claim.get(pool.name)
-        if last and now < last + STATUS_PAUSE:
-            return last + STATUS_PAUSE
+        last, written_at = self._last_claim.get(pool.name), self._written_at.setdefault(pool.name, now)
+        due = min(last + STATUS_PAUSE, written_at + LONGEST_STATUS_PAUSE) if last else now
+        if now < due:
+            return due
         hits, misses = self._claims[pool.name]
-        after = pool_status(observed, pool.status.hits + hits, pool.status.misses + misses, reason, now)
-        patch = difference(pool.status, after)
+        totals = pool.status.hits + hits, pool.status.misses + misses
+        patch = difference(pool.status, pool_status(observed, census, *totals, decision, now))
+        self._written_at[pool.name] = now
         if patch is None:
             return None
         patch["metadata"] = {"uid": pool.uid}

@@ -233,11 +233,16 @@ def memory_class(type_: WarehouseType) -> MemoryClass:
     return MemoryClass.HIGH if type_ is WarehouseType.SNOWPARK_OPTIMIZED else MemoryClass.STANDARD
 
 
+def is_claimable(node: Node) -> bool:
+    """Whether this node may be claimed, unless it is promised to a claim."""
+    return node.is_warm and node.ready and node.is_alive and bool(node.address)
+
+
 def claimable(nodes: Iterable[Node], template: str, reserved: Container[str]) -> list[Node]:
     """Return the nodes that may be claimed now: those of the template first, among equals the oldest.
 
     A node that is still booting, being deleted, or promised to another claim is never claimed. One of another template
     serves until the pool has put another in its place, so that a new image costs nobody a warm node.
     """
-    free = (n for n in nodes if n.is_warm and n.ready and n.is_alive and n.address and n.uid not in reserved)
+    free = (n for n in nodes if is_claimable(n) and n.uid not in reserved)
     return sorted(free, key=lambda n: (n.template != template, n.created_at, n.slot))

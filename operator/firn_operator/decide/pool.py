@@ -132,15 +132,19 @@ def target_of(observed: Observed) -> int:
     return min(max(warm.min, 0), warm.max)
 
 
-def decide(observed: Observed, now: datetime) -> Decision[Action]:
-    """Return the nodes to create and delete, and when to look again."""
-    census = take_census(observed, now)
+def decide(observed: Observed, now: datetime, census: Census | None = None) -> Decision[Action]:
+    """Return the nodes to create and delete, and when to look again.
+
+    A cluster that waits while nodes are free takes one of those: what replaces it is made when it is claimed.
+    """
+    census = census or take_census(observed, now)
     orphans = _orphans(observed, census)
     if observed.pool.deleting:
         return Decision(tuple(orphans), Reason.SURPLUS, "the pool is being deleted")
     wanted = target_of(observed) + observed.waiting
     replaced, replace_at = _expired_failures(census, observed, now)
-    creations, reason, create_at = _creations(observed, census, wanted, replaced, now)
+    lacking = target_of(observed) + max(0, observed.waiting - len(census.free))
+    creations, reason, create_at = _creations(observed, census, lacking, replaced, now)
     given_up, give_up_at = give_up(observed.parking, now) if observed.parking else ([], None)
     deletions = [
         *(DeleteNode(n, reason) for n, reason in given_up),
@@ -271,9 +275,8 @@ def _count(number: int) -> str:
     return f"{number} pod" if number == 1 else f"{number} pods"
 
 
-def trouble_reason(observed: Observed, now: datetime) -> Reason | None:
+def trouble_reason(observed: Observed, census: Census) -> Reason | None:
     """Return the reason for the pool's condition when something keeps it from being full, or None."""
-    census = take_census(observed, now)
     kinds = {n.trouble.kind for n in (*census.booting, *census.failed) if n.trouble}
     if observed.refused_at:
         return Reason.CREATE_REFUSED

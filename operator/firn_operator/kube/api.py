@@ -17,12 +17,14 @@ What the operator's Role must allow, all in its own namespace:
 import json
 import os
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from firn_model import names
 from kubernetes.aio import client, config
+from yarl import URL
 
 from firn_operator import metrics
 from firn_operator.errors import (
@@ -38,6 +40,10 @@ JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT_SECONDS = 10.0
+PAGE = 500
+"""So many objects are listed at once."""
+MOST_CONNECTIONS = 100
+KEEP_ALIVE_SECONDS = 75.0
 Raw = dict[str, Any]
 
 WAREHOUSES = "virtualwarehouses"
@@ -72,6 +78,11 @@ class KubeApi:
     def __init__(self, api_client: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
         self._client = api_client
+        # A session of our own: the client's looks for proxies in the environment, on a thread, at each call.
+        connector = aiohttp.TCPConnector(
+            ssl=api_client.rest_client.ssl_context, limit=MOST_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS
+        )
+        self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=True)
 
     @classmethod
     async def connect(cls, namespace: str) -> "KubeApi":
@@ -87,6 +98,7 @@ class KubeApi:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._session.close()
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def get(self, resource: str, name: str) -> Raw:
@@ -95,8 +107,22 @@ class KubeApi:
 
     async def list_all(self, resource: str, selector: str = "") -> Raw:
         """Return a consistent list of a resource's objects."""
-        query = f"?labelSelector={quote(selector)}" if selector else ""
-        return await self.request("GET", self._path(resource) + query, timeout_seconds=60)
+        whole: Raw = {"items": []}
+        async for page in self.list_pages(resource, selector):
+            whole = {**page, "items": whole["items"] + page["items"]}
+        return whole
+
+    async def list_pages(self, resource: str, selector: str = "") -> AsyncIterator[Raw]:
+        """Yield a consistent list of a resource's objects in parts, so that no more than one is held in memory."""
+        query = f"?limit={PAGE}" + (f"&labelSelector={quote(selector)}" if selector else "")
+        token = ""
+        while True:
+            more = f"&continue={quote(token)}" if token else ""
+            page = await self.request("GET", self._path(resource) + query + more, timeout_seconds=60)
+            token = page["metadata"].get("continue") or ""
+            yield page
+            if not token:
+                return
 
     async def create(self, resource: str, manifest: Raw) -> Raw:
         """Create an object and return it. Raises ConflictError when it exists."""
@@ -138,14 +164,13 @@ class KubeApi:
         """Call the API server and return its JSON. Raises the ApiError of its answer."""
         headers = {"Content-Type": kind, "Accept": JSON}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        url = self._client.configuration.host + path
+        url = URL(self._client.configuration.host + path, encoded=True)
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         started = time.monotonic()
         try:
-            answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
-                method, url, headers=headers, body=body, _request_timeout=timeout
-            )
-            text = await answer.read()
+            async with self._session.request(method, url, headers=headers, data=data, timeout=timeout) as answer:
+                text = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UnavailableError(f"{method} {path}: no answer: {error or 'timeout'}") from error
         finally:

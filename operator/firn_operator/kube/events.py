@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
+from itertools import islice
 
 import structlog
 from firn_model import names
@@ -18,6 +19,7 @@ log = structlog.get_logger()
 QUIET_SECONDS = 0.5
 REPEAT_SECONDS = 300.0
 MOST_WAITING = 1000
+FORGOTTEN_AT_ONCE = 2
 WARNINGS = frozenset(
     {
         Reason.BIND_FAILED,
@@ -45,7 +47,11 @@ class Events:
         key, now = (uid, reason.value, message), time.monotonic()
         if now - self._told.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return
-        self._told = {k: t for k, t in self._told.items() if now - t < REPEAT_SECONDS} | {key: now}
+        self._told.pop(key, None)
+        self._told[key] = now
+        for old in list(islice(self._told, FORGOTTEN_AT_ONCE)):  # the oldest come first
+            if now - self._told[old] >= REPEAT_SECONDS:
+                del self._told[old]
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(self._manifest(kind, name, uid, reason, message))
 

@@ -5,6 +5,7 @@ Lease has not changed for its whole duration by its own clock, or was released, 
 """
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -126,11 +127,22 @@ class OperatorLease:
             return None
 
     async def release(self) -> None:
-        """Give the Lease up, so that the next operator need not wait."""
-        manifest = self._manifest(self._held)
-        manifest["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+        """Give the Lease up, so that the next operator need not wait.
+
+        A renewal that was cut off may have been written all the same; then it is read once more.
+        """
         metrics.LEADING.set(0)
         try:
-            await self._api.replace(LEASES, names.LEASE_OPERATOR, manifest)
+            await self._give_up(self._held)
+        except ConflictError:
+            lease = await self._read() or {}
+            if (lease.get("spec") or {}).get("holderIdentity") == self._identity:
+                with contextlib.suppress(ApiError):
+                    await self._give_up(lease)
         except ApiError as error:
             log.warning("lease not released", error=str(error))
+
+    async def _give_up(self, held: Raw) -> None:
+        manifest = self._manifest(held)
+        manifest["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+        await self._api.replace(LEASES, names.LEASE_OPERATOR, manifest)

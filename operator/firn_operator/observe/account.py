@@ -1,5 +1,8 @@
 """Feeding raw objects into the operator's memory."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import structlog
 
 from firn_operator.build.pod import template_hash
@@ -7,7 +10,7 @@ from firn_operator.decide.observed import Cluster, Monitor, Node, Pool, Warehous
 from firn_operator.errors import UnreadableError
 from firn_operator.observe import parse
 from firn_operator.observe.parse import Raw
-from firn_operator.observe.state import State
+from firn_operator.observe.state import Known, Shelf, State
 
 log = structlog.get_logger()
 
@@ -25,6 +28,14 @@ class Account:
     def __init__(self, public_key: str) -> None:
         self.public_key = public_key
         self.state = State()
+        state = self.state
+        self._shelves: dict[str, tuple[Shelf[Any], Callable[[Raw], Known]]] = {
+            PODS: (state.nodes, parse.node),
+            WAREHOUSES: (state.warehouses, parse.warehouse),
+            CLUSTERS: (state.clusters, parse.cluster),
+            POOLS: (state.pools, self.read_pool),
+            MONITORS: (state.monitors, parse.monitor),
+        }
 
     def learn_node(self, raw: Raw) -> Node:
         """Remember a pod; return what is known of it now."""
@@ -83,31 +94,24 @@ class Account:
     def forget(self, resource: str, raw: Raw) -> None:
         """Remember that an object is gone."""
         name, uid = raw["metadata"]["name"], raw["metadata"]["uid"]
-        shelves = {
-            PODS: self.state.nodes.remove,
-            WAREHOUSES: self.state.warehouses.remove,
-            CLUSTERS: self.state.clusters.remove,
-            POOLS: self.state.pools.remove,
-            MONITORS: self.state.monitors.remove,
-        }
-        shelves[resource](name, uid)
+        self._shelves[resource][0].remove(name, uid)
 
-    def settle(self, resource: str, listed: Raw) -> int:
-        """Correct the memory by a consistent list; return how many changes had been missed."""
-        version = int(listed["metadata"]["resourceVersion"])
-        readers = {
-            PODS: (self.state.nodes, parse.node),
-            WAREHOUSES: (self.state.warehouses, parse.warehouse),
-            CLUSTERS: (self.state.clusters, parse.cluster),
-            POOLS: (self.state.pools, self.read_pool),
-            MONITORS: (self.state.monitors, parse.monitor),
-        }
-        shelf, read = readers[resource]
-        items = []
-        for raw in listed["items"]:
-            raw = {"kind": resource, **raw}
+    def read(self, resource: str, listed: Iterable[Raw]) -> list[Known]:
+        """Return the objects of a list, those that are known as they are without reading them again."""
+        shelf, read = self._shelves[resource]
+        items: list[Known] = []
+        for raw in listed:
+            meta = raw["metadata"]
+            known = shelf.get(meta["name"])
+            if known is not None and known.uid == meta["uid"] and known.version == parse.version_of(raw):
+                items.append(known)
+                continue
             try:
-                items.append(read(raw))
+                items.append(read({"kind": resource, **raw}))
             except UnreadableError as error:
-                log.warning("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
-        return shelf.settle(items, version)  # type: ignore[attr-defined,no-any-return]
+                log.warning("object cannot be read", resource=resource, name=meta["name"], error=str(error))
+        return items
+
+    def settle(self, resource: str, items: list[Known], version: int) -> int:
+        """Correct the memory by a whole, consistent list; return how many changes had been missed."""
+        return self._shelves[resource][0].settle(items, version)

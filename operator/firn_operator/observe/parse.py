@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from sys import intern
 from typing import Any, TypeVar
 
 from firn_model import names
@@ -174,15 +175,15 @@ def node(raw: Raw) -> Node:
     meta, status = raw["metadata"], raw.get("status") or {}
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    phase = status.get("phase", "Pending")
+    phase = intern(status.get("phase", "Pending"))
     return Node(
         name=meta["name"],
         uid=meta["uid"],
         version=version_of(raw),
-        pool=labels.get(names.LABEL_POOL, ""),
+        pool=intern(labels.get(names.LABEL_POOL, "")),
         slot=_int(labels.get(names.LABEL_SLOT), 0),
-        state=labels.get(names.LABEL_STATE, ""),
-        template=labels.get(names.LABEL_TEMPLATE, ""),
+        state=intern(labels.get(names.LABEL_STATE, "")),
+        template=intern(labels.get(names.LABEL_TEMPLATE, "")),
         phase=phase,
         ready=conditions.get("Ready", {}).get("status") == "True",
         deleting="deletionTimestamp" in meta,

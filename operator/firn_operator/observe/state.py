@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from firn_model import names
 
 from firn_operator.decide.observed import Cluster, Monitor, Node, Pool, ServicesLease, Warehouse
+from firn_operator.observe.free_nodes import FreeNodes
 
 REMEMBERED_DELETIONS = 10_000
 
@@ -107,6 +108,7 @@ class State:
         self.monitors: Shelf[Monitor] = Shelf(self._tell)
         self.nodes: Shelf[Node] = Shelf(self._node_changed)
         self.services: ServicesLease | None = None
+        self.free = FreeNodes()
         self._nodes_by_pool: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._nodes_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
         self._bursts_by_epoch: defaultdict[str, dict[str, Node]] = defaultdict(dict)
@@ -116,10 +118,16 @@ class State:
         self._clusters_by_name: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._clusters_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._headless_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
+        self._short_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
+        self._clusters_by_epoch: dict[str, Cluster] = {}
 
     def nodes_of_pool(self, pool: str) -> tuple[Node, ...]:
         """Return the pool's pods, warm and claimed."""
         return tuple(self._nodes_by_pool.get(pool, {}).values())
+
+    def count_of_pool(self, pool: str) -> int:
+        """Return how many pods the pool has, warm and claimed."""
+        return len(self._nodes_by_pool.get(pool, ()))
 
     def nodes_of_epoch(self, epoch: str) -> tuple[Node, ...]:
         """Return the pods claimed for a cluster."""
@@ -156,9 +164,13 @@ class State:
             return ()
         return tuple(c for c in self.clusters_of_pool(pool) if self.is_bursting(c))
 
+    def short_of_pool(self, pool: str) -> tuple[Cluster, ...]:
+        """Return the clusters of a pool that have a head and lack other nodes."""
+        return tuple(self._short_by_pool.get(pool, {}).values())
+
     def epochs(self) -> frozenset[str]:
         """Return the epochs of all clusters."""
-        return frozenset(c.uid for c in self.clusters.values())
+        return frozenset(self._clusters_by_epoch)
 
     def put_services(self, lease: ServicesLease) -> bool:
         """Remember the services' Lease; return whether who may be believed has changed."""
@@ -180,6 +192,7 @@ class State:
         self._tell(before, after)
 
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
+        self.free.change(before, after)
         if before is not None:
             _drop(self._nodes_by_pool, before.pool, before.uid)
             _drop(self._parked_by_warehouse, before.warehouse_uid or "", before.uid)
@@ -194,15 +207,23 @@ class State:
                 self._nodes_by_epoch[after.epoch][after.uid] = after
                 if after.role == names.ROLE_BURST:
                     self._bursts_by_epoch[after.epoch][after.uid] = after
+        for epoch in {n.epoch for n in (before, after) if n is not None}:
+            cluster = self._clusters_by_epoch.get(epoch or "")
+            if cluster:
+                self._review(cluster)
         self._tell(before, after)
 
     def _cluster_changed(self, before: Cluster | None, after: Cluster | None) -> None:
         if before is not None:
             _drop(self._clusters_by_pool, before.spec.pool, before.uid)
             _drop(self._headless_by_pool, before.spec.pool, before.uid)
+            _drop(self._short_by_pool, before.spec.pool, before.uid)
+            self._clusters_by_epoch.pop(before.uid, None)
             _drop(self._clusters_by_warehouse, before.warehouse_uid or "", before.uid)
             _drop(self._clusters_by_name, before.spec.warehouse, before.uid)
         if after is not None:
+            self._clusters_by_epoch[after.uid] = after
+            self._review(after)
             self._clusters_by_pool[after.spec.pool][after.uid] = after
             self._clusters_by_name[after.spec.warehouse][after.uid] = after
             if after.waits_for_head:
@@ -210,6 +231,15 @@ class State:
             if after.warehouse_uid:
                 self._clusters_by_warehouse[after.warehouse_uid][after.uid] = after
         self._tell(before, after)
+
+    def _review(self, cluster: Cluster) -> None:
+        """Keep the index of the clusters that have a head and lack other nodes."""
+        stands = not cluster.is_leaving and not cluster.waits_for_head
+        bursts = len(self._bursts_by_epoch.get(cluster.uid, ()))
+        if stands and len(self._nodes_by_epoch.get(cluster.uid, ())) - bursts < cluster.desired_nodes:
+            self._short_by_pool[cluster.spec.pool][cluster.uid] = cluster
+        else:
+            _drop(self._short_by_pool, cluster.spec.pool, cluster.uid)
 
 
 def _drop(index: defaultdict[str, dict[str, K]], key: str, uid: str) -> None:
