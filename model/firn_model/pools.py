@@ -1,5 +1,6 @@
 """Kind WarehousePool: pre-warmed nodes waiting to be claimed."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -74,7 +75,13 @@ class WarmTarget(Resource):
 
     min: int = Field(default=2, ge=0, le=10_000, description="Warm nodes that are always kept.")
     max: int = Field(default=10, ge=0, le=10_000, description="Most warm nodes, whatever the forecast says.")
-    forecast: bool = Field(default=False, description="Raise the target before an expected rush.")
+    forecast: bool = Field(
+        default=False,
+        description="Keep what claims of late, and those usual at this hour of the week, need for the hit rate.",
+    )
+    hit_rate: float = Field(
+        default=99, ge=50, le=99.99, description="Percent of the claims that should find a warm node, with forecast."
+    )
 
 
 class Refill(Resource):
@@ -118,6 +125,21 @@ class PoolSpec(Resource):
     )
 
 
+class PoolDemand(Resource):
+    """What the operator has learnt of a pool's claims; rates are in nodes a second, as of `at`."""
+
+    at: datetime = Field(description="When the rates were true.")
+    fast: float = Field(default=0, ge=0, description="Claims of the last minute.")
+    slow: float = Field(default=0, ge=0, description="Claims of the last ten minutes.")
+    batch: float = Field(default=1, ge=1, description="Nodes that are claimed together.")
+    boot_seconds: float | None = Field(default=None, ge=0, description="What a node takes to boot.")
+    week: str = Field(
+        default="", max_length=2000, description="The usual claims of each hour of the week, from Monday 00:00 UTC."
+    )
+    hour: datetime | None = Field(default=None, description="Since when the present hour's claims are counted.")
+    claims_before: int | None = Field(default=None, ge=0, description="All claims before that hour.")
+
+
 class PoolStatus(Resource):
     """What is true of a pool."""
 
@@ -130,5 +152,7 @@ class PoolStatus(Resource):
     hits: int = Field(default=0, ge=0, description="Claims that found a warm node waiting.")
     misses: int = Field(default=0, ge=0, description="Claims that had to wait for one.")
     hit_rate: str | None = Field(default=None, description="hits ÷ claims, in percent.")
+    misses_by_reason: dict[str, int] = Field(default_factory=dict, description="Why there was none, and how often.")
+    demand: PoolDemand | None = Field(default=None, description="What was learnt of its claims, for the forecast.")
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this was written for.")
     conditions: Conditions = ()

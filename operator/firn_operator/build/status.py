@@ -119,19 +119,17 @@ def _waiting_words(observed: warehouse_decisions.Observed) -> str:
 def pool_status(
     observed: pool_decisions.Observed,
     census: pool_decisions.Census,
-    hits: int,
-    misses: int,
+    counted: PoolStatus,
     decision: Decision[pool_decisions.Action],
     now: datetime,
 ) -> PoolStatus:
-    """Return the pool's status; `hits` and `misses` are totals."""
-    target = pool_decisions.target_of(observed)
+    """Return the pool's status; `counted` is it with its claims."""
+    target = pool_decisions.target_of(observed, now)
     pool = observed.pool
     trouble = pool_decisions.trouble_reason(observed, census)
     full = len(census.free) >= target
     told = trouble if trouble and not full else decision.reason
-    claims = hits + misses
-    return pool.status.model_copy(
+    return counted.model_copy(
         update={
             "ready": len(census.ready),
             "warming": len(census.booting),
@@ -139,9 +137,6 @@ def pool_status(
             "burst": len(census.bursts),
             "parked": len(census.parked),
             "target": target,
-            "hits": hits,
-            "misses": misses,
-            "hit_rate": f"{100 * hits / claims:.1f}" if claims else None,
             "observed_generation": pool.generation,
             "conditions": ready_condition(pool.status.conditions, full, told, decision.message, pool.generation, now),
         }

@@ -57,7 +57,7 @@ class Leases:
         room = self._room(pool, census, observed.waiting, now)
         found = terms(cluster.uid, [self._asker(c, now) for c in bursting], room)
         wish = wish_of(warehouse, cluster, now)
-        keep = left_to_others(observed.waiting, target_of(observed), pool.spec.burst_share)
+        keep = left_to_others(observed.waiting, target_of(observed, now), pool.spec.burst_share)
         spares = self._pools.spares(pool.name, found.claim, keep)
         return replace(found, lease=self.lease(cluster), wish_ends_at=wish.expires_at), spares
 

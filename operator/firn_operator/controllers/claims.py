@@ -9,6 +9,7 @@ from firn_model import names
 from firn_operator.controllers.loop import utc_now
 from firn_operator.controllers.pool import PoolController
 from firn_operator.decide.observed import Cluster, Node
+from firn_operator.decide.reason import Reason
 from firn_operator.kube.api import KubeApi
 from firn_operator.kube.claim import claim, look_again
 from firn_operator.observe.account import Account
@@ -25,15 +26,17 @@ class Claims:
         self._account = account
         self._steps = steps
         self._pools = pools
-        self._waited: set[str] = set()
+        self._waited: dict[str, Reason] = {}
 
-    def wait(self, epoch: str) -> None:
-        """Note that a cluster found no node waiting: its next claims are misses."""
-        self._waited.add(epoch)
+    def wait(self, cluster: Cluster, reason: Reason) -> None:
+        """Note that a cluster found no node waiting: its next claims are misses, for the reason that was first."""
+        if cluster.uid not in self._waited:
+            short = reason is Reason.NO_WARM_NODE
+            self._waited[cluster.uid] = self._pools.why_missed(cluster.spec.pool) if short else reason
 
     def forget(self, epoch: str) -> None:
         """Forget a cluster that is gone."""
-        self._waited.discard(epoch)
+        self._waited.pop(epoch, None)
 
     async def claim(self, cluster: Cluster, nodes: tuple[Node, ...], role: str, lease: timedelta | None = None) -> None:
         """Claim nodes at once, promised so that no other claim of this process takes them meanwhile.
@@ -45,7 +48,7 @@ class Claims:
             self._pools.promise(cluster.uid, node, now, role == names.ROLE_BURST)
         results = await asyncio.gather(*(self._claim(cluster, n, role, lease) for n in nodes), return_exceptions=True)
         if role != names.ROLE_BURST:
-            self._waited.discard(cluster.uid)
+            self._waited.pop(cluster.uid, None)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -70,5 +73,5 @@ class Claims:
         if claimed.role == names.ROLE_HEAD:
             self._steps.mark(cluster.name, "node_claimed", utc_now())
         if claimed.role != names.ROLE_BURST:
-            self._pools.count_claim(cluster.spec.pool, cluster.uid not in self._waited, utc_now())
+            self._pools.count_claim(cluster, claimed, self._waited.get(cluster.uid), utc_now())
         log.info("cluster", action="Claim", cluster=cluster.name, node=claimed.name, role=claimed.role)

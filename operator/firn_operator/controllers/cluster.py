@@ -69,6 +69,7 @@ HOLDS_NOTHING = frozenset({RefusalReason.NOT_BOUND, RefusalReason.WRONG_EPOCH})
 DEAD = frozenset({Reason.HEAD_LOST, Reason.HEAD_SILENT})
 FAILED_BINDS = frozenset({Reason.BIND_FAILED, Reason.NOT_JOINED})
 REPLACED = FAILED_BINDS | {Reason.HEAD_SILENT, Reason.NODE_FAILED}
+WAITS_FOR_NODE = frozenset({Reason.NO_WARM_NODE, Reason.POOL_MISSING, Reason.WRONG_MEMORY_CLASS})
 STATUS_PAUSE = timedelta(milliseconds=200)
 """Least time between two writes of what has become of a cluster's nodes, which join within moments of each other."""
 
@@ -183,8 +184,8 @@ class ClusterController:
     async def _say(self, observed: Observed, decision: Decision[Action]) -> datetime | None:
         """Write what has become of the cluster's nodes and what it waits for; return when to, if that is not yet."""
         cluster, now = observed.cluster, utc_now()
-        if decision.reason in (Reason.NO_WARM_NODE, Reason.POOL_MISSING):
-            self._claims.wait(cluster.uid)
+        if decision.reason in WAITS_FOR_NODE:
+            self._claims.wait(cluster, decision.reason)
         if cluster.is_leaving:
             return None
         after = cluster_now(observed, decision.reason, decision.message, now)

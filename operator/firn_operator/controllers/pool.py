@@ -10,9 +10,13 @@ from firn_model import names
 from firn_operator import metrics
 from firn_operator.build.pod import node_name, node_pod
 from firn_operator.build.status import difference, pool_status
+from firn_operator.controllers.demands import Demands
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.reservations import Reservations
 from firn_operator.decide.decision import Decision, earliest
+from firn_operator.decide.demand import next_hour
+from firn_operator.decide.misses import WORDS as MISS_WORDS
+from firn_operator.decide.misses import why_missed
 from firn_operator.decide.observed import Cluster, Node, Pool, fits, has_no_room
 from firn_operator.decide.parking import Parking, parked_for
 from firn_operator.decide.pool import (
@@ -58,8 +62,10 @@ class PoolController:
         self._creating: defaultdict[str, set[int]] = defaultdict(set)
         self._last_claim: dict[str, datetime] = {}
         self._refusals: dict[str, tuple[datetime, str]] = {}
-        self._claims: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self._demands = Demands()
+        account.state.listeners.append(lambda before, after: self._demands.node_changed(before, after, utc_now()))
         self._words: dict[str, tuple[datetime, str]] = {}
+        self._misses: dict[str, tuple[datetime, Reason]] = {}
         self._written_at: dict[str, datetime] = {}
         self._creations = asyncio.Semaphore(CREATIONS_AT_ONCE)
 
@@ -91,6 +97,7 @@ class PoolController:
             last_claim_at=max([*claimed, *filter(None, [self._last_claim.get(pool.name)])], default=None),
             refused_at=refused_at,
             refusal=refusal,
+            demand=self._demands.of(pool, utc_now()),
         )
 
     def _parking(self, pool: Pool, nodes: tuple[Node, ...], parked: tuple[Node, ...]) -> Parking:
@@ -154,16 +161,29 @@ class PoolController:
         self.reservations.take(cluster_uid, node.name, node.uid, is_burst)
         self._last_claim[node.pool] = now
 
-    def count_claim(self, pool: str, hit: bool, now: datetime) -> None:
-        """Note a claim: a hit found a warm node waiting."""
-        self._claims[pool][0 if hit else 1] += 1
-        self._last_claim[pool] = now
-        metrics.CLAIMS.labels(pool, "hit" if hit else "miss").inc()
+    def why_missed(self, name: str) -> Reason:
+        """Say why a pool has no warm node for a claim, and tell it in an Event of the pool."""
+        pool, now = self._account.state.pools.get(name), utc_now()
+        if pool is None:
+            return Reason.POOL_MISSING
+        said_at, said = self._misses.get(name, (now, None))
+        if said is None or now >= said_at + WORDS_LAST:
+            observed = self.observe(pool)
+            said = why_missed(observed, take_census(observed, now), now)
+            self._misses[name] = (now, said)
+            self._events.tell("WarehousePool", name, pool.uid, said, f"a claim waits: {MISS_WORDS[said]}")
+        return said
+
+    def count_claim(self, cluster: Cluster, node: Node, missed: Reason | None, now: datetime) -> None:
+        """Note a claim; `missed`: why it had to wait for a node, None when it found one."""
+        self._demands.claimed(cluster.spec.pool, node, cluster.desired_nodes, missed, now)
+        self._last_claim[cluster.spec.pool] = now
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""
         pool = self._account.state.pools.get(name)
         if pool is None:
+            self._demands.forget(name)
             raise Gone
         observed, now = self.observe(pool), utc_now()
         census = take_census(observed, now)
@@ -178,7 +198,7 @@ class PoolController:
             await self._delete(pool, deletion)
         if decision.actions:
             return utc_now()
-        return earliest((decision.wake_at, await self._write_status(observed, census, decision, now)))
+        return earliest((decision.wake_at, next_hour(now), await self._write_status(observed, census, decision, now)))
 
     async def _create(self, pool: Pool, action: CreateNode) -> None:
         """Create a slot's pod. Its name makes that idempotent, so an unknown outcome is settled by trying again."""
@@ -277,9 +297,10 @@ class PoolController:
         due = min(last + STATUS_PAUSE, written_at + LONGEST_STATUS_PAUSE) if last else now
         if now < due:
             return due
-        hits, misses = self._claims[pool.name]
-        totals = pool.status.hits + hits, pool.status.misses + misses
-        patch = difference(pool.status, pool_status(observed, census, *totals, decision, now))
+        status, counts = self._demands.counted(pool, now)
+        after = pool_status(observed, census, status, decision, now)
+        metrics.POOL_TARGET.labels(pool.name).set(after.target)
+        patch = difference(pool.status, after)
         self._written_at[pool.name] = now
         if patch is None:
             return None
@@ -288,7 +309,6 @@ class PoolController:
             raw = await self._api.patch(POOLS, pool.name, patch, "status")
         except (NotFoundError, ConflictError):
             return None
-        self._claims[pool.name][0] -= hits
-        self._claims[pool.name][1] -= misses
+        self._demands.written(pool.name, counts)
         self._account.learn_pool(raw)
         return None

@@ -2,7 +2,8 @@
 
 Source: design.md section 5: a pool refills at once but rate-capped, claim before refill; it counts creations in flight
 so that it never over-creates; a pod that still boots is never claimed. The pause after a claim leaves it the processor:
-without it, nodes that boot alongside doubled the time of a resume.
+without it, nodes that boot alongside doubled the time of a resume. A pool that is half empty does not pause: claims
+that keep coming would keep it from refilling.
 """
 
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from datetime import datetime, timedelta
 from firn_model import names
 
 from firn_operator.decide.decision import Decision, earliest
+from firn_operator.decide.demand import Demand, next_look
+from firn_operator.decide.demand import target as demanded
 from firn_operator.decide.observed import Node, Pool, TroubleKind, has_no_room
 from firn_operator.decide.parking import Parking, give_up
 from firn_operator.decide.reason import Reason
 
 FIRST_BACK_OFF = timedelta(seconds=10)
 LONGEST_BACK_OFF = timedelta(minutes=5)
+SLACK_SHARE = 10
 REFUSED_PAUSE = timedelta(seconds=10)
 """How long to wait after the API server refused to create a pod, by quota or by policy."""
 
@@ -39,6 +43,8 @@ class Observed:
     last_claim_at: datetime | None = None
     refused_at: datetime | None = None
     refusal: str = ""
+    demand: Demand | None = None
+    """What was learnt of its claims; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +132,14 @@ def failed_since(node: Node, boot_timeout: timedelta, now: datetime) -> datetime
     return late if now >= late else None
 
 
-def target_of(observed: Observed) -> int:
+def target_of(observed: Observed, now: datetime) -> int:
     """Return how many warm nodes are wanted: the minimum, until a forecast raises it up to the maximum."""
-    warm = observed.pool.spec.warm
-    return min(max(warm.min, 0), warm.max)
+    warm, refill = observed.pool.spec.warm, observed.pool.spec.refill
+    if not warm.forecast or observed.demand is None:
+        return min(warm.min, warm.max)
+    pause = timedelta(seconds=refill.delay_seconds)
+    needed = demanded(observed.demand, warm.hit_rate / 100, pause, refill.max_booting, warm.max, now)
+    return min(max(warm.min, needed), warm.max)
 
 
 def decide(observed: Observed, now: datetime, census: Census | None = None) -> Decision[Action]:
@@ -141,9 +151,10 @@ def decide(observed: Observed, now: datetime, census: Census | None = None) -> D
     orphans = _orphans(observed, census)
     if observed.pool.deleting:
         return Decision(tuple(orphans), Reason.SURPLUS, "the pool is being deleted")
-    wanted = target_of(observed) + observed.waiting
+    target = target_of(observed, now)
+    wanted = target + observed.waiting
     replaced, replace_at = _expired_failures(census, observed, now)
-    lacking = target_of(observed) + max(0, observed.waiting - len(census.free))
+    lacking = target + max(0, observed.waiting - len(census.free))
     creations, reason, create_at = _creations(observed, census, lacking, replaced, now)
     given_up, give_up_at = give_up(observed.parking, now) if observed.parking else ([], None)
     deletions = [
@@ -151,10 +162,10 @@ def decide(observed: Observed, now: datetime, census: Census | None = None) -> D
         *orphans,
         *_failed_deletions(census, replaced, observed, now),
         *_outdated_deletions(observed, census, wanted),
-        *_surplus(observed, census, wanted),
+        *_surplus(observed, census, wanted + _slack(observed, target)),
     ]
     message = words(observed, now, census)
-    wake_at = earliest((create_at, replace_at, give_up_at, _next_timeout(observed, census)))
+    wake_at = earliest((create_at, replace_at, give_up_at, _next_timeout(observed, census), _look_at(observed, now)))
     return Decision((*creations, *deletions), reason, message, wake_at)
 
 
@@ -194,7 +205,8 @@ def _creations(
         return [], Reason.CREATE_REFUSED, observed.refused_at + REFUSED_PAUSE
     pause_until = (observed.last_claim_at or now) + timedelta(seconds=refill.delay_seconds)
     urgent = observed.waiting > len(census.free) + booting
-    if observed.last_claim_at and now < pause_until and not urgent:
+    plenty = 2 * (len(census.free) + booting) >= wanted
+    if observed.last_claim_at and now < pause_until and plenty and not urgent:
         return [], Reason.REFILL_PAUSED, pause_until
     count = min(missing, refill.max_booting - booting)
     if count <= 0:
@@ -231,6 +243,15 @@ def _surplus(observed: Observed, census: Census, wanted: int) -> list[DeleteNode
         return []
     order = [*sorted(census.booting, key=lambda n: -n.slot), *sorted(census.free, key=lambda n: -n.slot)]
     return [DeleteNode(n, Reason.SURPLUS) for n in order[:extra]]
+
+
+def _slack(observed: Observed, target: int) -> int:
+    """How many nodes above a forecast target are kept: it falls as rates fade, and may rise again the next moment."""
+    return max(1, target // SLACK_SHARE) if observed.pool.spec.warm.forecast else 0
+
+
+def _look_at(observed: Observed, now: datetime) -> datetime | None:
+    return next_look(observed.demand, now) if observed.demand and observed.pool.spec.warm.forecast else None
 
 
 def _next_timeout(observed: Observed, census: Census) -> datetime | None:

@@ -80,4 +80,7 @@ class Reason(StrEnum):
     PARKED = "Parked"
     OUTDATED = "Outdated"
     SURPLUS = "Surplus"
+    SURGE = "Surge"
+    EMPTY = "Empty"
+    NOT_KEPT = "NotKept"
     ORPHANED = "Orphaned"
