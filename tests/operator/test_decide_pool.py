@@ -4,9 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from firn_operator.decide.demand import Demand, hour_of_week
+from firn_operator.decide.misses import WORDS, why_missed
 from firn_operator.decide.observed import Node, Pool, Trouble, TroubleKind, claimable
-from firn_operator.decide.pool import CreateNode, DeleteNode, Observed, decide, words
+from firn_operator.decide.pool import CreateNode, DeleteNode, Observed, decide, take_census, target_of, words
 from firn_operator.decide.reason import Reason
+from firn_operator.observe.free_nodes import FreeNodes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +33,19 @@ def deleted(what: Node, reason: Reason) -> tuple[DeleteNode, ...]:
 
 
 OLD = node(1, template="old")
+
+
+def forecast(minimum: int, maximum: int, hit_rate: float = 99) -> Pool:
+    plain = pool(minimum, maximum, maxBooting=100)
+    warm = plain.spec.warm.model_copy(update={"forecast": True, "hit_rate": hit_rate})
+    return replace(plain, spec=plain.spec.model_copy(update={"warm": warm}))
+
+
+def demand(per_second: float) -> Demand:
+    """Return a demand whose nodes boot within 4 s; the pause is 2 s more."""
+    return Demand(fast=per_second, slow=per_second, at=NOW, boot=timedelta(seconds=4))
+
+
 LATE = node(2, ready=False, age=131)
 
 
@@ -50,6 +66,19 @@ LATE = node(2, ready=False, age=131)
         ),
         pytest.param(observe(pool(2), node(2), last_claim_at=ago(1)), (), id="a pause after a claim"),
         pytest.param(observe(pool(2), node(2), last_claim_at=ago(2)), created(1), id="and no longer"),
+        pytest.param(
+            observe(pool(4), node(2), last_claim_at=ago(1)),
+            created(1, 3),
+            id="a pool that is half empty does not pause",
+        ),
+        pytest.param(
+            observe(pool(2), node(1), node(2), waiting=2), (), id="who waits takes what is free before it is replaced"
+        ),
+        pytest.param(
+            observe(pool(2), node(1), node(2, ready=False, age=1), waiting=3),
+            created(3, reason=Reason.ON_DEMAND),
+            id="who finds nothing free is made one",
+        ),
         pytest.param(
             observe(pool(1), waiting=1, last_claim_at=ago(1)),
             created(1, 2, reason=Reason.ON_DEMAND),
@@ -222,3 +251,84 @@ def test_never_over_creates(
     serving = [n for n in nodes if n.is_warm and n.ready and not n.deleting]
     lost = [n for n in gone if n in serving]
     assert not lost or len(serving) - len(lost) >= target + waiting
+
+
+USUAL = replace(demand(0), week=tuple(3600.0 if hour == hour_of_week(NOW) else None for hour in range(168)))
+
+
+@pytest.mark.parametrize(
+    ("what", "known", "expected"),
+    [
+        pytest.param(pool(2, 50), demand(1.0), 2, id="without forecast the minimum"),
+        pytest.param(forecast(2, 50), None, 2, id="nothing learnt yet"),
+        pytest.param(forecast(2, 50), demand(0.0), 2, id="no claims"),
+        pytest.param(forecast(0, 50), demand(0.0), 0, id="none kept for nobody"),
+        pytest.param(forecast(2, 50), demand(1.0), 13, id="six are claimed until one is replaced"),
+        pytest.param(forecast(2, 50, 90), demand(1.0), 10, id="of which fewer need to find one"),
+        pytest.param(forecast(2, 8), demand(1.0), 8, id="within the maximum"),
+        pytest.param(forecast(2, 50), USUAL, 13, id="as is usual at this hour"),
+        pytest.param(forecast(2, 50), demand(100.0), 50, id="more than can boot"),
+    ],
+)
+def test_the_target(what: Pool, known: Demand | None, expected: int) -> None:
+    assert target_of(observe(what, demand=known), NOW) == expected
+
+
+def test_a_falling_target_lets_a_few_stay() -> None:
+    nodes = [node(slot) for slot in range(1, 16)]
+    assert decide(observe(forecast(2, 50), *nodes[:14], demand=demand(1.0)), NOW).actions == ()
+    assert decide(observe(forecast(2, 50), *nodes, demand=demand(1.0)), NOW).actions == deleted(
+        nodes[14], Reason.SURPLUS
+    )
+
+
+BOOTING = node(3, ready=False, age=1)
+LATELY = [node(slot, epoch="e1", claimed_at=ago(3)) for slot in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected"),
+    [
+        pytest.param(observe(pool(2), refused_at=ago(1), refusal="quota"), Reason.CREATE_REFUSED, id="a quota"),
+        pytest.param(observe(pool(2), node(1, ready=False, trouble=NO_ROOM)), Reason.UNSCHEDULABLE, id="no room"),
+        pytest.param(observe(pool(2), node(1, **FAILED)), Reason.BOOT_FAILED, id="it cannot boot"),
+        pytest.param(observe(pool(2), node(1, template="old", ready=False, age=1)), Reason.OUTDATED, id="a new image"),
+        pytest.param(observe(pool(0)), Reason.NOT_KEPT, id="none are kept"),
+        pytest.param(observe(pool(2), *LATELY, BOOTING), Reason.SURGE, id="as many were claimed within one boot"),
+        pytest.param(observe(pool(2), LATELY[0], BOOTING), Reason.BOOTING, id="the refill runs"),
+        pytest.param(observe(pool(2), LATELY[0]), Reason.EMPTY, id="the refill has not begun"),
+    ],
+)
+def test_why_a_claim_misses(observed: Observed, expected: Reason) -> None:
+    reason = why_missed(observed, take_census(observed, NOW), NOW)
+    assert reason is expected
+    assert WORDS[reason]
+
+
+@given(
+    st.lists(
+        st.builds(
+            node,
+            slot=st.integers(1, 12),
+            ready=st.booleans(),
+            epoch=st.none() | st.just("e1"),
+            age=st.integers(0, 5),
+            template=st.sampled_from(["t1", "t2", "t3"]),
+        ),
+        max_size=40,
+    ),
+    st.sets(st.integers(1, 12)),
+    st.integers(0, 12),
+)
+def test_the_index_of_free_nodes_agrees_with_a_look_at_all(events: list[Node], promised: set[int], count: int) -> None:
+    index, known = FreeNodes(), dict[str, Node]()
+    for event in events:
+        index.change(known.get(event.uid), event)
+        known[event.uid] = event
+    uids = {f"u{slot}" for slot in promised}
+    expected = claimable(known.values(), "t1", uids)
+    assert index.first("default", "t1", count, uids) == expected[:count]
+    assert index.count("default", uids) == len(expected)
+    for gone in known.values():
+        index.change(gone, None)
+    assert index.first("default", "t1", 99, ()) == []

@@ -131,7 +131,7 @@ def pool_status(
     told = trouble if trouble and not full else decision.reason
     return counted.model_copy(
         update={
-            "ready": len(census.ready),
+            "ready": len(census.ready) + sum(n.ready for n in census.outdated),
             "warming": len(census.booting),
             "claimed": len(census.claimed) - len(census.bursts),
             "burst": len(census.bursts),
