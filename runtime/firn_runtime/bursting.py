@@ -12,8 +12,7 @@ from firn_runtime.schedule.words import TaskId
 def burst_wish(state: State, offer: BurstOffer | None, now: float) -> BurstWish | None:
     """Return how many burst nodes a statement wants now in all, or None when it gains too little.
 
-    The scans' remaining seconds are those of its own nodes at the pace that its scan tasks have shown: those that are
-    done, and those that run for longer than was expected.
+    The scans' remaining seconds are those of its own nodes at the pace that its scan tasks have shown.
     """
     if offer is None:
         return None
@@ -35,13 +34,7 @@ def burst_wish(state: State, offer: BurstOffer | None, now: float) -> BurstWish 
 
 def _left(state: State, stage: int, now: float) -> list[tuple[TaskId, float]]:
     """Return a stage's tasks that are not done, and how long each will take in all."""
-    shown = max((now - run.started for run in state.runs.values() if run.task.stage == stage), default=0.0)
-    pace = state.expected_seconds(TaskId(stage, 0)) if state.seconds.get(stage) else None
-    return [
-        (task, max(shown, state.expected_seconds(task) if pace is None else pace))
-        for task, each in state.tasks_of(stage)
-        if not each.is_done
-    ]
+    return [(task, state.expected_seconds(task, now)) for task, each in state.tasks_of(stage) if not each.is_done]
 
 
 def _is_for_bursts(state: State, task: TaskId) -> bool:

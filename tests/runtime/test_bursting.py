@@ -35,7 +35,7 @@ def wish(nodes: int, tasks: int, seconds: float) -> BurstWish:
         pytest.param(4, 2, OFFER, 0, wish(3, 4, 40), id="those that work for it are wanted still"),
         pytest.param(3, 2, OFFER, 5, wish(2, 3, 15), id="until their tasks are done"),
         pytest.param(2, 0, OFFER, 9.5, wish(1, 2, 10.5), id="just long enough"),
-        pytest.param(2, 0, OFFER, 12, wish(1, 2, 12), id="who runs for longer shows that the others will"),
+        pytest.param(2, 0, OFFER, 12, wish(1, 2, 36), id="who runs for longer shows that the others will"),
         pytest.param(2, 0, OFFER.model_copy(update={"min_seconds": 11}), 9.5, None, id="too few seconds are left"),
         pytest.param(1, 0, OFFER, 0, None, id="nothing waits"),
         pytest.param(4, 0, OFFER.model_copy(update={"min_scan_bytes": 5 * TASK_BYTES}), 0, None, id="too few bytes"),

@@ -94,6 +94,7 @@ def test_a_task_waits_for_its_home_unless_another_ends_it_sooner() -> None:
     assert starts(schedule.handle(NodeUsable("x", 1), 0.0)) == [("0.1", "x", Why.STOLEN)]
     schedule, _ = begun("w", homes=("w", "w"))
     assert starts(schedule.handle(NodeUsable("x", 1), 0.9)) == []
+    assert starts(schedule.handle(Ticked(), 1.1)) == [("0.1", "x", Why.STOLEN)], "its home is slower than was guessed"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _stolen(
         if node is None or home is None:
             continue
         ahead = sum(homes[each] == home for each in queue) - 1
-        expected = state.expected_seconds(task)
+        expected = state.expected_seconds(task, now)
         if expected * STOLEN_COST < _wait_seconds(state, home, ahead, expected, now) + expected:
             queue.remove(task)
             yield task, node, Why.STOLEN
@@ -69,7 +69,7 @@ def _stolen(
 def _wait_seconds(state: State, home: Node, ahead: int, expected: float, now: float) -> float:
     """Return when a task behind `ahead` others will start on its home."""
     node = state.nodes[home]
-    left = [max(0.0, state.expected_seconds(run.task) - (now - run.started)) for run in _runs(state, home)]
+    left = [max(0.0, state.expected_seconds(run.task, now) - (now - run.started)) for run in _runs(state, home)]
     return min(left, default=0.0) + ahead // max(1, node.slots) * expected
 
 

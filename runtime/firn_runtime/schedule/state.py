@@ -118,10 +118,17 @@ class State:
             return state.is_head
         return stage.is_scan or not state.is_burst
 
-    def expected_seconds(self, task: TaskId) -> float:
-        """Return how long a task will take, from its finished siblings or else from its bytes."""
+    def expected_seconds(self, task: TaskId, now: float) -> float:
+        """Return how long a task will take in all: from its finished siblings, or else from its bytes.
+
+        A sibling that runs for longer than its bytes let expect is taken to be half done.
+        """
         finished = self.seconds.get(task.stage)
-        return statistics.median(finished) if finished else self.spec(task).scan_bytes / GUESSED_BYTES_PER_SECOND
+        if finished:
+            return statistics.median(finished)
+        shown = max((now - run.started for run in self.runs.values() if run.task.stage == task.stage), default=0.0)
+        guessed = self.spec(task).scan_bytes / GUESSED_BYTES_PER_SECOND
+        return guessed if shown <= guessed else 2 * shown
 
     def home(self, task: TaskId) -> Node | None:
         """Return the node that a task should run on: where its files belong, or most of what it reads was made."""
