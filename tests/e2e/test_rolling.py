@@ -38,7 +38,9 @@ def next_image(account: Account) -> Iterator[str]:
 
 def roll(account: Account, image: str) -> None:
     """Change the pool's image, as an upgrade does."""
-    account.kubectl("patch", "wp", "default", "--type=merge", "-p", json.dumps({"spec": {"image": image}}))
+    account.kubectl(
+        "patch", "wp", "default", "--field-manager=helm", "--type=merge", "-p", json.dumps({"spec": {"image": image}})
+    )
 
 
 def image_of(pod: dict[str, Any]) -> str:
