@@ -62,7 +62,7 @@ class QueryAcceleration(Resource):
     )
     lease_seconds: int = Field(
         default=60,
-        ge=2,
+        ge=5,
         le=3600,
         description="How long a burst node is leased at a time; kept so long at most for the next scan.",
     )

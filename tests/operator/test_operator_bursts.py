@@ -12,7 +12,7 @@ from tests.operator.test_operator_lifecycle import condition
 
 pytestmark = pytest.mark.component
 
-LEASE_SECONDS = 2
+LEASE_SECONDS = 5
 ACCELERATED: Raw = {"queryAcceleration": {"enabled": True, "leaseSeconds": LEASE_SECONDS}}
 NO_ROOM = {
     "phase": "Pending",
