@@ -177,3 +177,26 @@ async def test_a_cluster_that_waits_for_room_gets_theirs(account: Account) -> No
         return await bursts(account) == []
 
     await eventually(none)
+
+
+async def test_two_warehouses_share_what_there_is(account: Account) -> None:
+    lasting = {"queryAcceleration": {"enabled": True, "leaseSeconds": 600}}
+    await running(account, warm=2, **lasting)
+    await account.report("w", running=1, burst=9)
+    await with_bursts(account, 2)
+    await account.add_warehouse("x", **lasting)
+    await account.phase("x", "Suspended")
+    await account.report("x", queued=1)
+    await account.phase("x", "Running")
+
+    async def more() -> bool:
+        return len(await bursts(account)) == 3
+
+    await eventually(more)
+    await account.report("x", running=1, burst=9)
+
+    async def shared() -> bool:  # half of two heads, two warm nodes and three burst nodes
+        both = [await account.api.get(CLUSTERS, name) for name in ("w-1", "x-1")]
+        return [raw["status"].get("burstNodes", 0) for raw in both] == [2, 1]
+
+    await eventually(shared)

@@ -33,6 +33,8 @@ class Wiring:
 
     def changed(self, before: object | None, after: object | None) -> None:
         """Wake whom the change of one object concerns."""
+        if _asks(before) != _asks(after):
+            self._wishes_changed(before or after)
         for thing in (after, before):
             if isinstance(thing, Node):
                 self._node_changed(thing)
@@ -104,10 +106,15 @@ class Wiring:
             for node in self._state.parked_of(warehouse.uid):
                 self._pools.wake(node.pool)
             return
-        asks = warehouse.load is not None and bool(warehouse.load.burst)
         for cluster in self._state.clusters_of(warehouse.uid):
-            if asks or self._state.is_bursting(cluster):
+            if self._state.is_bursting(cluster):
                 self._clusters.wake(cluster.name)
+
+    def _wishes_changed(self, warehouse: object | None) -> None:
+        """Wake all that have burst nodes of the same pools: what one asks for may be the other's to give up."""
+        if isinstance(warehouse, Warehouse):
+            for pool in {c.spec.pool for c in self._state.clusters_of(warehouse.uid)}:
+                self._wake_bursting(pool)
 
     def _pool_changed(self, pool: Pool, respecified: bool) -> None:
         """Wake who waits; all of them, whether a node is free or not, when the pool comes, goes or becomes another."""
@@ -120,6 +127,12 @@ class Wiring:
 
 def _generation(pool: object | None) -> int | None:
     return pool.generation if isinstance(pool, Pool) else None
+
+
+def _asks(thing: object | None) -> frozenset[tuple[str, int]]:
+    """Return how many burst nodes a warehouse's clusters ask for."""
+    load = thing.load if isinstance(thing, Warehouse) else None
+    return frozenset((b.cluster, b.nodes) for b in load.burst) if load else frozenset()
 
 
 def _age(cluster: Cluster) -> datetime:
