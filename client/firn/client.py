@@ -18,6 +18,7 @@ from firn_model.api import (
     CreateWarehouse,
     ErrorDetail,
     ErrorReply,
+    EventList,
     LoadReply,
     LoginReply,
     ProfileReply,
@@ -239,6 +240,11 @@ class Client:
         if interval is not None:
             query["interval_seconds"] = f"{interval.total_seconds():.0f}"
         return _parsed(LoadReply, await self._call("GET", f"/warehouses/{_quoted(name)}/load", query=query))
+
+    async def events(self, name: str, last: timedelta, limit: int = 100) -> EventList:
+        """Return what happened to a warehouse in the time before now, the newest first."""
+        query = _since(last) | {"limit": str(limit)}
+        return _parsed(EventList, await self._call("GET", f"/warehouses/{_quoted(name)}/events", query=query))
 
     async def advice(self, name: str, last: timedelta) -> AdviceReply:
         """Return advice on a warehouse by the time before now."""

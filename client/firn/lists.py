@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-from firn_model.api import AdviceReply, StatementReply, TableReply, UsageReply, WarehouseReply
+from firn_model.api import AdviceReply, EventList, StatementReply, TableReply, UsageReply, WarehouseReply
 from firn_model.messages import Statistics
 
 from firn import output
@@ -107,6 +107,20 @@ def statements(replies: Sequence[StatementReply]) -> Listing:
         ],
         records=[s.model_dump(mode="json", exclude={"result"}) for s in replies],
         empty="no statements yet; run one: firn sql -q 'SELECT 1' -w DEMO",
+    )
+
+
+def events(reply: EventList) -> Listing:
+    """Return a line for each event of a warehouse."""
+    return Listing(
+        names=("AT", "EVENT", "STATE", "CLUSTER", "SIZE", "STARTED", "REASON"),
+        numeric=(False, False, False, True, False, True, False),
+        rows=[
+            [_at(e.at), e.event, e.state, e.cluster_number or "", e.size, e.cluster_count, e.reason]
+            for e in reply.events
+        ],
+        records=[e.model_dump(mode="json") for e in reply.events],
+        empty=f"nothing happened to {reply.warehouse}",
     )
 
 

@@ -16,6 +16,7 @@
 | `POST /warehouses/{name}/suspend`, `…/resume` | | WarehouseReply |
 | `GET /warehouses/{name}/load?start=&end=&interval_seconds=` | | LoadReply; by default of the last hour |
 | `GET /warehouses/{name}/advice?start=&end=` | | AdviceReply; by default of the last 14 days |
+| `GET /warehouses/{name}/events?start=&end=&limit=` | | EventList, newest first; by default of the last 14 days |
 | `GET /usage?warehouse=&start=&end=` | | UsageReply: credits by hour and warehouse |
 | `GET /tables` | | TableList |
 | `POST /tables` | RegisterTable | TableReply: existing Parquet files become an Iceberg table |
@@ -273,6 +274,26 @@ class LoadReply(Message):
     end: datetime
     interval_seconds: int
     intervals: tuple[LoadInterval, ...]
+
+
+class WarehouseEvent(Message):
+    """Something that happened to a warehouse, or to one of its clusters."""
+
+    at: datetime
+    warehouse: str = Field(description="Its SQL name then.")
+    cluster_number: int | None = Field(default=None, description="Which cluster; null: the warehouse itself.")
+    event: str = Field(description="CREATE_WAREHOUSE, RESUME_WAREHOUSE, SPINUP_CLUSTER, …")
+    state: str = Field(description="STARTED or COMPLETED.")
+    reason: str
+    size: str
+    cluster_count: int = Field(description="Clusters that were started.")
+
+
+class EventList(Message):
+    """A warehouse's events, the newest first."""
+
+    warehouse: str = Field(description="SQL name.")
+    events: tuple[WarehouseEvent, ...]
 
 
 class Advice(Message):

@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 from firn_model.statements import StatementError
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from firn_services import metrics
 from firn_services.decide.load import Load
 from firn_services.errors import StatementFailedError
+from firn_services.event_history import EventHistory
 from firn_services.kube.api import Raw
 from firn_services.kube.clusters import ClusterWriter
 from firn_services.kube.warehouses import WarehouseWriter
@@ -29,8 +30,16 @@ log = structlog.get_logger()
 class Account:
     """Finds a statement's warehouse, and tells each queue what the watches see."""
 
-    def __init__(self, parts: Parts, writer: WarehouseWriter, meters: MeterStore, clusters: ClusterWriter) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        writer: WarehouseWriter,
+        meters: MeterStore,
+        clusters: ClusterWriter,
+        events: EventHistory,
+    ) -> None:
         self._parts = parts
+        self._events = events
         self._writer = writer
         self.metering = Metering(meters, clusters, self.sql_name)
         self._queues: dict[str, WarehouseQueue] = {}
@@ -70,6 +79,7 @@ class Account:
     def see_warehouse(self, resource: str, item: Raw | None) -> None:
         """Take a change of a VirtualWarehouse."""
         if item is None:
+            self._events.see_warehouse(resource, None, datetime.now(UTC))
             if resource in self._queues:
                 self._queues[resource].see_warehouse(None)
             return
@@ -79,11 +89,13 @@ class Account:
             log.warning("warehouse not understood", warehouse=resource, error=str(error))
             return
         self.queue(resource).see_warehouse(warehouse)
+        self._events.see_warehouse(resource, warehouse, datetime.now(UTC))
 
     def see_cluster(self, name: str, item: Raw | None) -> None:
         """Take a change of a WarehouseCluster."""
         if item is None:
             self.metering.see(name, None)
+            self._events.see_cluster(name, None, datetime.now(UTC))
             warehouse = self._warehouse_of_cluster.pop(name, None)
             if warehouse is not None:
                 self.queue(warehouse).see_cluster(name, None)
@@ -96,6 +108,7 @@ class Account:
         self._warehouse_of_cluster[name] = cluster.spec.warehouse
         self.queue(cluster.spec.warehouse).see_cluster(name, cluster)
         self.metering.see(name, cluster)
+        self._events.see_cluster(name, cluster, datetime.now(UTC))
 
     async def clear_heads(self) -> None:
         """Stop what heads still hold of an earlier process, before anything is dispatched to them."""

@@ -25,6 +25,7 @@ class ObservedWarehouse:
     is_leaving: bool
     resume_requested_at: datetime | None = None
     suspend_requested_at: datetime | None = None
+    generation: int = 0
 
     def facts(self, *, is_serving: bool) -> Facts:
         """Return what decides whether it takes statements."""
@@ -37,11 +38,11 @@ class ObservedWarehouse:
             suspended_at=self.status.suspended_at,
             resume_requested_at=self.resume_requested_at,
             suspend_requested_at=self.suspend_requested_at,
-            limit=self._limit.message if self._limit else None,
+            limit=self.limit.message if self.limit else None,
         )
 
     @property
-    def _limit(self) -> Condition | None:
+    def limit(self) -> Condition | None:
         """The condition by which its resource monitor has suspended it, if it has."""
         return next(
             (
@@ -55,7 +56,7 @@ class ObservedWarehouse:
     @property
     def cancels_running(self) -> bool:
         """Whether its resource monitor wants what runs to end at once."""
-        return self._limit is not None and self._limit.reason == names.REASON_MONITOR_SUSPEND_IMMEDIATELY
+        return self.limit is not None and self.limit.reason == names.REASON_MONITOR_SUSPEND_IMMEDIATELY
 
     def holding_back(self) -> str | None:
         """Return what its conditions say holds it back, in words."""
@@ -77,6 +78,7 @@ class ObservedWarehouse:
             is_leaving="deletionTimestamp" in meta,
             resume_requested_at=_moment(meta, names.ANNOTATION_RESUME_REQUESTED_AT),
             suspend_requested_at=_moment(meta, names.ANNOTATION_SUSPEND_REQUESTED_AT),
+            generation=meta.get("generation", 0),
         )
 
 
@@ -101,6 +103,8 @@ class ObservedCluster:
     is_leaving: bool
     version: str = ""
     finalizers: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    is_automatic: bool = False
 
     @classmethod
     def read(cls, item: dict[str, Any]) -> "ObservedCluster":
@@ -114,6 +118,8 @@ class ObservedCluster:
             is_leaving="deletionTimestamp" in meta,
             version=meta.get("resourceVersion", ""),
             finalizers=tuple(meta.get("finalizers") or ()),
+            created_at=datetime.fromisoformat(meta["creationTimestamp"]) if "creationTimestamp" in meta else None,
+            is_automatic=(meta.get("annotations") or {}).get(names.ANNOTATION_AUTOMATIC) == "true",
         )
 
     @property

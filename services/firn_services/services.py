@@ -23,6 +23,7 @@ from firn_services.config import Settings
 from firn_services.decide.burst import BurstTerms
 from firn_services.dispatcher import Dispatcher
 from firn_services.errors import ServicesError
+from firn_services.event_history import EventHistory
 from firn_services.exchange import Exchange
 from firn_services.experience import Experience
 from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
@@ -38,6 +39,7 @@ from firn_services.sql.compile import Compiler
 from firn_services.sql.resolve import Defaults
 from firn_services.statements import Statements
 from firn_services.store.database import open_database
+from firn_services.store.events import EventStore
 from firn_services.store.load import LoadStore
 from firn_services.store.logins import LoginStore
 from firn_services.store.metering import MeterStore
@@ -74,6 +76,7 @@ class Services:
     exchange: Exchange
     load_history: LoadHistory
     adviser: Adviser
+    events: EventHistory
     dispatcher: Dispatcher
     lease: ServicesLease
     warehouses: Follower
@@ -117,7 +120,8 @@ class Services:
             _traces(settings, identity),
         )
         warehouse_writer = WarehouseWriter(api, identity)
-        account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api))
+        events = EventHistory(EventStore(engine, writer))
+        account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api), events)
         admin = WarehouseAdmin(account, warehouse_writer)
         acceleration = Acceleration(store, account, parts.burst_terms, capacity.cores)
         answerer = Answerer(catalog, Expiry(catalog, objects, settings.keep_snapshots), account, admin, acceleration)
@@ -136,6 +140,7 @@ class Services:
             exchange=exchange,
             load_history=load_history,
             adviser=Adviser(WorkStore(engine), load_history),
+            events=events,
             dispatcher=dispatcher,
             lease=ServicesLease(api, identity, settings.lease_seconds),
             warehouses=Follower(api, WAREHOUSES, account.see_warehouse),
@@ -150,7 +155,7 @@ class Services:
             await self.logins.open(self.settings.admin_user, self.settings.admin_password.get_secret_value())
             self._missing.discard("store")
             watches = (self.warehouses.run(), self.clusters.run())
-            savers = (self.experience.run(), self.load_history.run())
+            savers = (self.experience.run(), self.load_history.run(), self.events.run())
             for work in (self.lease.run(), *watches, self._open(), self._expire(), *savers):
                 self._spawn(work)
             yield
@@ -194,6 +199,7 @@ class Services:
         self.statements.close()
         await self.experience.save()
         await self.load_history.save()
+        await self.events.save()
         await self.dispatcher.close()
         await self.api.close()
         await asyncio.to_thread(self.writer.close)

@@ -123,4 +123,6 @@ async def test_load_and_usage_are_shown_and_drawn(account: TestAccount, command:
     assert (wrong.code, "not a duration" in wrong.err) == (2, True)
     nothing = await command.run("warehouse", "advice", "W")
     assert nothing.out == "nothing to advise on W (0 statements)\n"
+    happened = await command.run("warehouse", "events", "W", "-o", "csv")
+    assert ",CREATE_WAREHOUSE,COMPLETED," in happened.out
     assert "no credits were used" in (await command.run("warehouse", "usage")).out

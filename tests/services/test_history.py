@@ -1,9 +1,12 @@
-"""What was: load of real services in a real store, over a restart."""
+"""What was: load, events and advice of real services in a real store, over a restart."""
+
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model.messages import Statistics
 from firn_services.config import Settings
+from firn_services.kube.api import CLUSTERS, WAREHOUSES
 
 from tests.services.account import TestAccount
 from tests.services.fake_head import finishes, never
@@ -72,3 +75,26 @@ async def test_advice_rests_on_what_ran(account: TestAccount) -> None:
     assert done["state"] == "succeeded"
     again = await account.call("GET", "/warehouses/my own/advice")
     assert [one["rule"] for one in again["advice"]] == ["RemoteSpill"]
+
+
+async def test_events_are_told_once_over_a_restart(settings: Settings, signing_key: tuple) -> None:
+    async with TestAccount(settings, signing_key[0]) as account:
+        await account.submit("CREATE WAREHOUSE w")
+        await account.submit("ALTER WAREHOUSE w SET WAREHOUSE_SIZE = S COMMENT = 'reports'")
+        await account.cluster(await account.head())
+        status = {"phase": "Running", "resumedAt": datetime.now(UTC).isoformat(), "startedClusters": 1}
+        await account.kube.merge(WAREHOUSES, "w", {"status": status})
+        await account.seen("/warehouses/W/events", lambda r: len(r["events"]) == 5)
+        await account.kube.merge(CLUSTERS, "w-1", {"spec": {"drain": True}})
+        before = await account.seen("/warehouses/W/events", lambda r: len(r["events"]) == 6)
+    async with TestAccount(settings, signing_key[0], account.kube) as again:
+        after = await again.seen("/warehouses/W/events", lambda r: True)
+        assert after == before
+        last = await again.call("GET", "/warehouses/W/events?limit=1")
+        assert (last["events"][0]["event"], last["events"][0]["cluster_number"]) == ("SPINDOWN_CLUSTER", 1)
+        await again.call("GET", "/warehouses/NONE/events", status=404)
+        kinds = {(one["event"], one["state"]) for one in after["events"]}
+        assert kinds == {
+            ("CREATE_WAREHOUSE", "COMPLETED"), ("RESIZE_WAREHOUSE", "COMPLETED"), ("ALTER_WAREHOUSE", "COMPLETED"),
+            ("RESUME_WAREHOUSE", "COMPLETED"), ("SPINUP_CLUSTER", "STARTED"), ("SPINDOWN_CLUSTER", "STARTED"),
+        }  # fmt: skip

@@ -1,4 +1,4 @@
-"""`firn warehouse load`, `advice` and `usage`: what was, and what to make of it."""
+"""`firn warehouse load`, `events`, `advice` and `usage`: what was, and what to make of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ Last = Annotated[str, typer.Option("--last", help="How far back: 30m, 8h, 14d.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `firn warehouse`."""
     app.command(epilog="Example:  firn warehouse load REPORTS --last 8h --picture load.svg")(load)
+    app.command()(events)
     app.command()(advice)
     app.command()(usage)
 
@@ -50,6 +51,27 @@ def load(
         if picture is not None:
             _write(picture, load_chart.picture(reply))
         return load_chart.listing(reply)
+
+    answer(options, output, call)
+
+
+@grouped
+def events(
+    name: Annotated[str, typer.Argument(help="SQL name of the warehouse.")],
+    last: Last = "14d",
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
+    output: Output = RowFormat.TABLE,
+    *,
+    options: Options,
+) -> None:
+    """Show what happened to a warehouse and its clusters, newest first: resumes, suspends, clusters, sizes, limits."""
+    from firn import lists
+    from firn.answer import answer
+
+    since = _parsed(last, "--last")
+
+    async def call(client: "Client") -> "Listing":
+        return lists.events(await client.events(name, since, limit))
 
     answer(options, output, call)
 

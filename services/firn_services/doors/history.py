@@ -1,10 +1,11 @@
-"""GET /warehouses/{name}/load and /advice: what was, and what to make of it."""
+"""GET /warehouses/{name}/load, /events and /advice: what was, and what to make of it."""
 
 import re
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter
-from firn_model.api import Advice, AdviceReply, ClusterLoadInterval, LoadInterval, LoadReply
+from fastapi import APIRouter, Query
+from firn_model.api import Advice, AdviceReply, ClusterLoadInterval, EventList, LoadInterval, LoadReply, WarehouseEvent
 
 from firn_services.decide.load_history import COARSE, KEEP, Interval, length_for
 from firn_services.doors.access import Caller, ServicesOf
@@ -13,6 +14,7 @@ from firn_services.errors import MalformedError
 
 router = APIRouter()
 LOAD_BY_DEFAULT = timedelta(hours=1)
+EVENTS_BY_DEFAULT = timedelta(days=14)
 MOST_INTERVALS = 10_000
 PLAIN = re.compile(r"[A-Z_][A-Z0-9_$]*")
 
@@ -43,6 +45,38 @@ async def load(
         end=end,
         interval_seconds=int(length.total_seconds()),
         intervals=tuple(_interval(one) for one in found),
+    )
+
+
+@router.get("/warehouses/{name}/events")
+async def events(
+    name: str,
+    services: ServicesOf,
+    user: Caller,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> EventList:
+    """Return what happened to a warehouse and its clusters between two times."""
+    del user
+    warehouse = services.account.find(name)
+    start, end = between(start, end, EVENTS_BY_DEFAULT)
+    found = await services.events.newest(warehouse.resource, start, end, limit)
+    return EventList(
+        warehouse=warehouse.name,
+        events=tuple(
+            WarehouseEvent(
+                at=one.at,
+                warehouse=one.warehouse,
+                cluster_number=one.cluster_number,
+                event=one.event,
+                state=one.state,
+                reason=one.reason,
+                size=one.size,
+                cluster_count=one.cluster_count,
+            )
+            for one in found
+        ),
     )
 
 
