@@ -163,6 +163,7 @@ class AccelerationOptions(Message):
     max_scale_factor: int | None = Field(default=None, description="0 is no bound.")
     min_scan_bytes: int | None = None
     min_scan_seconds: int | None = None
+    lease_seconds: int | None = None
 
 
 class ScalingOptions(Message):

@@ -8,12 +8,13 @@ import os
 import signal
 import stat
 import sys
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from firn.commands.warehouse_settings import Kind, Policy
 from firn_model.sizes import WarehouseType
-from firn_model.warehouses import ScalingPolicy, WarehouseSpec
+from firn_model.warehouses import QueryAcceleration, ScalingPolicy, ScalingSettings, WarehouseSpec
 
 from tests.client.conftest import Command
 from tests.client.fake_services import FakeServices
@@ -173,10 +174,10 @@ ALL_OPTIONS = [
     "--type=snowparkoptimized", "--size=L", "--min-clusters=2", "--max-clusters=5", "--scaling-policy=economy",
     "--pacing=1", "--check-interval=2", "--scale-down-checks=3", "--economy-load=4", "--auto-suspend=0",
     "--no-auto-resume", "--hold", "--max-concurrency=3", "--statement-timeout=100", "--queued-timeout=10",
-    "--query-acceleration", "--scale-factor=2", "--min-scan-bytes=1000", "--min-scan-seconds=5",
+    "--query-acceleration", "--scale-factor=2", "--min-scan-bytes=1000", "--min-scan-seconds=5", "--burst-lease=30",
     "--resource-monitor=budget", "--pool=big", "--comment=all of it",
 ]  # fmt: skip
-ALL_FIELDS = {
+ALL_FIELDS: dict[str, Any] = {
     "type": "SnowparkOptimized",
     "size": "L",
     "min_cluster_count": 2,
@@ -189,7 +190,13 @@ ALL_FIELDS = {
     "max_concurrency_level": 3,
     "statement_timeout_seconds": 100,
     "statement_queued_timeout_seconds": 10,
-    "query_acceleration": {"enabled": True, "max_scale_factor": 2, "min_scan_bytes": 1000, "min_scan_seconds": 5},
+    "query_acceleration": {
+        "enabled": True,
+        "max_scale_factor": 2,
+        "min_scan_bytes": 1000,
+        "min_scan_seconds": 5,
+        "lease_seconds": 30,
+    },
     "resource_monitor": "budget",
     "pool": "big",
     "comment": "all of it",
@@ -198,6 +205,8 @@ ALL_FIELDS = {
 
 async def test_a_warehouse_has_an_option_for_each_field(firn: Command, services: FakeServices) -> None:
     assert set(ALL_FIELDS) == set(WarehouseSpec.model_fields) - {"name"}
+    assert set(ALL_FIELDS["query_acceleration"]) == set(QueryAcceleration.model_fields)
+    assert set(ALL_FIELDS["scaling"]) == set(ScalingSettings.model_fields)
     assert (await firn.run("warehouse", "create", "W1", *ALL_OPTIONS)).code == 0
     assert services.account.creates[0].model_dump(mode="json") == {"name": "W1", "if_not_exists": False, **ALL_FIELDS}
     done = await firn.run("warehouse", "alter", "W1", "--resource-monitor=", "--no-hold", "--rename-to=W2")

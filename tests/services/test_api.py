@@ -118,6 +118,7 @@ async def test_every_option_of_a_warehouse_passes_the_door(account: TestAccount)
             "max_scale_factor": 2,
             "min_scan_bytes": 1000,
             "min_scan_seconds": 5,
+            "lease_seconds": 30,
         },
         "resource_monitor": "budget",
         "pool": "big",

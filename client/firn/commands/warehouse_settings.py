@@ -82,6 +82,7 @@ class Settings:
     min_scan_seconds: Annotated[
         int | None, typer.Option(help="A rest of a scan below it asks for no burst nodes.", min=0)
     ] = None
+    burst_lease: Annotated[int | None, typer.Option(help="Seconds that a burst node is leased for.", min=5)] = None
     resource_monitor: Annotated[str | None, typer.Option(help="ResourceMonitor that bounds it; '' for none.")] = None
     pool: Annotated[str | None, typer.Option(help="Pool that gives its nodes; default by default.")] = None
     comment: Annotated[str | None, typer.Option(help="A note for people.")] = None
@@ -114,6 +115,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "query_acceleration": ("query_acceleration", "enabled"),
     "scale_factor": ("query_acceleration", "max_scale_factor"),
     "min_scan_bytes": ("query_acceleration", "min_scan_bytes"),
+    "burst_lease": ("query_acceleration", "lease_seconds"),
     "min_scan_seconds": ("query_acceleration", "min_scan_seconds"),
 }
 """Where an option is in the message, unless it is there by its own name."""
