@@ -11,6 +11,7 @@ from firn_model.frames import FrameType, encode
 from firn_model.messages import Failure, Finish, Statistics
 from firn_model.profile import OperatorProfile, Profile
 from firn_model.statements import StatementError
+from firn_model.writes import WrittenFile
 
 from firn_runtime.batches import StreamWriter
 from firn_runtime.engine import Engine, Query
@@ -179,11 +180,16 @@ class TaskAnswer:
         self._writer = writer
         self._running: RunningTask | None = None
         self._made: list[PieceMade] = []
+        self._written: tuple[WrittenFile, ...] = ()
         self._fetched_bytes = 0
 
     async def run(self) -> None:
         """Fetch, run, give out. Raises StatementFailedError, ExchangeFullError, PieceLostError."""
-        await (await self._started()).give_out_into(self._pieces, self._made)
+        running = await self._started()
+        if self._task.write is None:
+            await running.give_out_into(self._pieces, self._made)
+        else:
+            self._written = await running.write_large_into(self._pieces, self._made, self._engine.cache)
 
     async def _started(self) -> RunningTask:
         before = self._fetcher.bytes_from_peers
@@ -210,7 +216,13 @@ class TaskAnswer:
         """Write the frame that says what the task gave out."""
         statistics, operators = self._used(0)
         seconds = statistics.execute_seconds
-        reply = TaskReply(pieces=tuple(self._made), statistics=statistics, seconds=seconds, operators=operators)
+        reply = TaskReply(
+            pieces=tuple(self._made),
+            written=self._written,
+            statistics=statistics,
+            seconds=seconds,
+            operators=operators,
+        )
         self._writer.write(_last_frame(running, reply, statistics))
         return self._let_go()
 
@@ -226,16 +238,26 @@ class ResultAnswer(TaskAnswer):
     """The task whose rows are the statement's result."""
 
     async def run(self) -> None:
-        """Fetch, run, and write the result as Arrow frames. Raises StatementFailedError, PieceLostError."""
+        """Fetch, run, and write the result as Arrow frames, or into files.
+
+        Raises StatementFailedError, PieceLostError.
+        """
         self._rows = _Rows(self._writer)
         running = await self._started()
+        if self._task.write is not None:
+            self._written = await running.write_out(self._engine.cache)
+            return
         await self._rows.send_all(running.batches(), running)
 
     def finish(self, running: "asyncio.Future[None]") -> RunningTask | None:
         """Write the frame that says how the result ended."""
         rows = self._rows
         statistics, operators = self._used(rows.bytes)
-        rows.end(_last_frame(running, ResultFinish(statistics=statistics, operators=operators), statistics))
+        rows.end(
+            _last_frame(
+                running, ResultFinish(statistics=statistics, written=self._written, operators=operators), statistics
+            )
+        )
         return self._let_go()
 
 

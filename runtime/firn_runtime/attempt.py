@@ -46,6 +46,7 @@ from firn_runtime.schedule.words import (
     Ticked,
 )
 from firn_runtime.tasks import (
+    Discard,
     Drop,
     Hold,
     PieceAddress,
@@ -57,8 +58,10 @@ from firn_runtime.tasks import (
     TaskInput,
     TaskReply,
 )
+from firn_runtime.written import WrittenFiles
 
 ENGINE_WAIT_SECONDS = 30.0
+DISCARD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Attempt:
         self._ledger = ledger
         self._began = began
         self._id = f"{dispatch.statement_id}.{dispatch.attempt}.{number}"
+        self._files = WrittenFiles(dispatch, number)
         self._schedule = Schedule(tuple(_spec(stage) for stage in plan.stages))
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._members: dict[str, MemberNode] = {}
@@ -116,6 +120,7 @@ class Attempt:
             return self._ended.result()
         finally:
             await self._let_go([*loops, *self._background])
+            await self._discard()
             self._ledger.add_counts(self._schedule.state.counts)
 
     async def _let_go(self, loops: list["asyncio.Task[None]"]) -> None:
@@ -123,6 +128,20 @@ class Attempt:
         await _cancelled(loops)
         await _cancelled(list(self._runs.values()))
         await _cancelled(list(self._holds.values()))
+
+    async def _discard(self) -> None:
+        """Have the files deleted that do not count, within a bound."""
+        has_succeeded = self._ended.done() and not self._ended.exception() and self._ended.result().is_success
+        uris = self._files.left(has_succeeded)
+        if uris and self._dispatch.object_store is not None:
+            request = Discard(object_store=self._dispatch.object_store, uris=uris)
+            with contextlib.suppress(EngineLostError, TimeoutError):
+                async with asyncio.timeout(DISCARD_SECONDS):
+                    run = await self._cluster.executor.run(request, DISCARD_SECONDS)
+                    try:
+                        await run.frames()
+                    finally:
+                        run.close()
 
     # Members
 
@@ -196,6 +215,8 @@ class Attempt:
     def _do(self, instruction: Instruction) -> None:
         match instruction:
             case StartTask():
+                if self._plan.stages[instruction.task.stage].exchange is ExchangeKind.RESULT:
+                    self._files.choose(self._schedule.state.runs_of(self._plan.writers))
                 self._runs[instruction.run] = asyncio.ensure_future(self._run(instruction))
             case StopTask(run, _):
                 self._runs[run].cancel()
@@ -262,9 +283,13 @@ class Attempt:
             )
             for number, partition, pieces in start.inputs
         )
+        name = f"{start.task}.{start.run}"
         return Task(
             statement_id=self._id,
-            name=f"{start.task}.{start.run}",
+            name=name,
+            node=start.node,
+            nodes=self._plan.nodes if start.node in self._plan.nodes else (),
+            write=self._files.target(stage, name),
             plan=planned.plan,
             exchange=stage.exchange,
             partitions=planned.partitions,
@@ -306,13 +331,15 @@ class Attempt:
             if is_result
             else TaskReply.model_validate_json(frame.payload)
         )
+        self._files.note(start.run, reply.written)
         pieces = reply.pieces if isinstance(reply, TaskReply) else ()
         ran = Ran(start.task, start.node, start.why, began, ended, pieces, reply.statistics, reply.operators)
         self._ledger.ran.append(ran)
         made = tuple(Made(p.partition, p.name, p.size, p.rows, p.uri) for p in pieces)
         self._events.put_nowait(TaskDone(start.run, made))
         if is_result:
-            self._end(Ended(Finish(statistics=reply.statistics), self._unsent))
+            finish = Finish(statistics=reply.statistics, written=self._files.of_all(start.run))
+            self._end(Ended(finish, self._unsent))
 
     def _failed(self, start: StartTask, failure: TaskFailure) -> None:
         self._ledger.wasted.append(failure.statistics)

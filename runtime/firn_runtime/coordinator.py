@@ -81,8 +81,8 @@ class Coordinator:
         """Return why it is one task on the head; None when several nodes may work on it, and it reads enough."""
         if dispatch.nodes == 1 and dispatch.burst is None:
             return "its cluster has one node"
-        if dispatch.write is not None:
-            return "it writes"
+        if dispatch.write is not None and (dispatch.write.single or dispatch.write.sort_by):
+            return "it writes one file" if dispatch.write.single else "it writes files that are sorted as a whole"
         if any(table.row_column is not None for table in dispatch.tables):
             return "the places of rows in a file are counted by one reader of the file"
         size = sum(file.size_bytes for table in dispatch.tables for file in table.files)

@@ -102,5 +102,9 @@ class DistributedStatement:
         profile = self._profile(statistics)
         if isinstance(ended.outcome, Failure):
             return failed(ended.outcome.model_copy(update={"statistics": statistics, "profile": profile}))
-        finish = Finish(statistics=statistics, profile=profile)
+        written = ended.outcome.written
+        if self._dispatch.write is not None:
+            sums = {"rows_written": sum(f.rows for f in written), "bytes_written": sum(f.size_bytes for f in written)}
+            statistics = statistics.model_copy(update={**sums, "rows_produced": 0})
+        finish = Finish(statistics=statistics, written=written, profile=profile)
         return Ended(finish, ended.unsent + encode(FrameType.FINISH, finish.model_dump_json().encode()))

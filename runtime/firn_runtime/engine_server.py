@@ -30,7 +30,7 @@ from firn_runtime.exchange.fetching import Fetcher
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import TICKET_BYTES, is_valid
 from firn_runtime.stage import GREETING, LENGTH, Stage
-from firn_runtime.tasks import REQUEST, Drop, Fetch, Hold, PlanAsked, Task
+from firn_runtime.tasks import REQUEST, Discard, Drop, Fetch, Hold, PlanAsked, Task
 
 _PLANNING_THREADS = 64
 _SETTLE_SECONDS = 0.4
@@ -101,6 +101,8 @@ class EngineServer:
                 await self._piece_doors.hold(request, reader, writer)
             case Drop():
                 await self._piece_doors.drop(request, writer)
+            case Discard():
+                await self._piece_doors.discard(request, writer)
             case Fetch():
                 await self._piece_doors.send(request, writer)
             case _:

@@ -28,6 +28,11 @@ class Ended:
     outcome: Outcome
     unsent: bytes
 
+    @property
+    def is_success(self) -> bool:
+        """Whether it ended well."""
+        return isinstance(self.outcome, Finish)
+
 
 class Stopped(Exception):
     """A statement was stopped; carries what it used until then, and how it ran."""

@@ -16,7 +16,7 @@ from firn_runtime.operators import SCAN, table_of
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
 from firn_runtime.plans.regrouping import partitions_for, regroup
 from firn_runtime.plans.schemas import Schemas
-from firn_runtime.plans.tree import parse
+from firn_runtime.plans.tree import parse, partition_count
 from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.sizes import SizeCheck
 from firn_runtime.tasks import PlanAsked, PlannedStage, PlannedTask, PlanReply
@@ -56,6 +56,8 @@ class Planner:
                 root = parse(plan.to_bytes(self.context))
                 sort_by_all_partition_keys(root)
                 regroup(root, asked.slots * asked.finer, lambda path: owner(path, asked.nodes))
+                # Of a plan in partitions the last stage only gathers what those before it made: they may write it.
+                is_dealt = partition_count(root) > 1
                 stages = cut(root, self._schemas.of)
                 if "window" in stages[-1].operators:
                     self._schemas.of(root)  # the other stages were tried for their schemas
@@ -63,9 +65,11 @@ class Planner:
                 return PlanReply(whole_because=str(error), plan_seconds=time.perf_counter() - began)
         if len(stages) == 1:
             return PlanReply(whole_because="it is one stage", plan_seconds=time.perf_counter() - began)
+        writers = stages[-1].inputs if is_dealt and asked.stage.write is not None else ()
         return PlanReply(
-            stages=tuple(_planned(stage, asked) for stage in stages),
+            stages=tuple(_planned(stage, asked, number in writers) for number, stage in enumerate(stages)),
             schema_ipc_base64=schema,
+            nodes=asked.nodes,
             plan_seconds=time.perf_counter() - began,
         )
 
@@ -78,13 +82,14 @@ class Planner:
             return bind(self.context, sizes.stores, asked.stage, {})
 
 
-def _planned(stage: StageCut, asked: PlanAsked) -> PlannedStage:
+def _planned(stage: StageCut, asked: PlanAsked, writes: bool) -> PlannedStage:
     return PlannedStage(
         exchange=stage.exchange,
         outputs=stage.outputs,
         inputs=stage.inputs,
         operators=tuple(_told(operator, asked.stage.tables) for operator in stage.operators),
         tasks=tuple(_planned_task(task, asked.nodes) for task in stage.tasks),
+        writes=writes,
     )
 
 

@@ -12,11 +12,15 @@ from datafusion import RecordBatchStream
 from datafusion.plan import ExecutionPlan
 from firn_model.messages import ObjectStoreAccess, Statistics
 from firn_model.profile import ExchangeKind
+from firn_model.statements import StatementError
+from firn_model.writes import WriteTarget, WrittenFile
 
 from firn_runtime.binding import engine_errors
+from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.task_scans import LOCAL_STORE, localise
 from firn_runtime.engine import Engine
+from firn_runtime.errors import StatementFailedError
 from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.operators import Reading
@@ -25,6 +29,8 @@ from firn_runtime.plans.tree import Node, kind_of, parse, walk
 from firn_runtime.statistics import measure
 from firn_runtime.tables import Location
 from firn_runtime.tasks import PieceMade, Task
+from firn_runtime.write_stage import write_large, write_streams
+from firn_runtime.writes import Home
 
 Inputs = Mapping[tuple[int, int], Sequence[Piece]]
 """The pieces to read on this node, by stage and partition."""
@@ -74,15 +80,50 @@ class RunningTask:
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the result's batches. Raises StatementFailedError."""
         schema = self.schema
+        async for arrow in self._arrow(0):
+            self.rows += arrow.num_rows
+            yield pa.RecordBatch.from_arrays(arrow.columns, schema=_typed(schema, arrow))
+
+    async def _arrow(self, partition: int) -> AsyncIterator[pa.RecordBatch]:
         with engine_errors(self.access):
-            async for batch in self.streams[0]:
-                arrow = batch.to_pyarrow()
-                self.rows += arrow.num_rows
-                yield pa.RecordBatch.from_arrays(arrow.columns, schema=_typed(schema, arrow))
+            async for batch in self.streams[partition]:
+                yield batch.to_pyarrow()
+
+    async def write_out(self, cache: FileCache) -> tuple[WrittenFile, ...]:
+        """Write the result's rows into files. Raises StatementFailedError."""
+        target, access = self._destination
+        return await write_streams([self.batches()], target, access, cache, self._home)
+
+    async def write_large_into(
+        self, store: PieceStore, made: list[PieceMade], cache: FileCache
+    ) -> tuple[WrittenFile, ...]:
+        """Write the partitions that are enough for files of their own, and give the others out.
+
+        Raises StatementFailedError, ExchangeFullError.
+        """
+        target, access = self._destination
+        numbers = list(self.streams)
+
+        async def give_out(index: int, batches: list[pa.RecordBatch]) -> None:
+            piece = await self._drain(numbers[index], _each(batches), store)
+            made.extend([piece] if piece is not None else [])
+
+        streams = [self._arrow(number) for number in numbers]
+        return await write_large(streams, target, access, cache, self._home, give_out)
+
+    @property
+    def _destination(self) -> tuple[WriteTarget, ObjectStoreAccess]:
+        if self.task.write is None or self.access is None:
+            raise StatementFailedError(StatementError.ACCESS_DENIED, "The write came without access to a store.")
+        return self.task.write, self.access
+
+    @property
+    def _home(self) -> Home | None:
+        return Home(self.task.node, self.task.nodes) if self.task.nodes else None
 
     async def give_out_into(self, store: PieceStore, made: list[PieceMade]) -> None:
         """Write all partitions at once, as a repartition needs. Raises StatementFailedError, ExchangeFullError."""
-        drains = [asyncio.ensure_future(self._drain(number, store)) for number in self.streams]
+        drains = [asyncio.ensure_future(self._drain(number, self._arrow(number), store)) for number in self.streams]
         try:
             pieces = await asyncio.gather(*drains)
             made.extend(piece for piece in pieces if piece is not None)
@@ -91,22 +132,22 @@ class RunningTask:
                 drain.cancel()
             await asyncio.wait(drains)
 
-    async def _drain(self, partition: int, store: PieceStore) -> PieceMade | None:
+    async def _drain(
+        self, partition: int, batches: AsyncIterator[pa.RecordBatch], store: PieceStore
+    ) -> PieceMade | None:
         sink: Sink | None = None
         writer: Any = None
         rows = 0
         name = f"{self.task.name}.{partition}"
         try:
-            with engine_errors(self.access):
-                async for batch in self.streams[partition]:
-                    arrow = batch.to_pyarrow()
-                    if arrow.num_rows == 0:
-                        continue
-                    if sink is None:
-                        sink = store.sink(self.task.statement_id, name)
-                        writer = pa.ipc.new_file(pa.PythonFile(sink, mode="w"), arrow.schema)
-                    writer.write_batch(arrow)
-                    rows += arrow.num_rows
+            async for arrow in batches:
+                if arrow.num_rows == 0:
+                    continue
+                if sink is None:
+                    sink = store.sink(self.task.statement_id, name)
+                    writer = pa.ipc.new_file(pa.PythonFile(sink, mode="w"), arrow.schema)
+                writer.write_batch(arrow)
+                rows += arrow.num_rows
             if sink is None:
                 return None
             writer.close()
@@ -125,6 +166,11 @@ class RunningTask:
 def _typed(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
     """Return the result's schema with the types of its rows: the planner may call a decimal's scale otherwise."""
     return pa.schema([f.with_type(column.type) for f, column in zip(schema, batch.columns, strict=True)])
+
+
+async def _each(batches: list[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
 
 
 def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:

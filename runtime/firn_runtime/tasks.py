@@ -10,6 +10,7 @@ Each request is JSON, its length before it; over TCP a ticket goes between the t
 | Task of the result | the statement's frames, the last one F with ResultFinish, or E with TaskFailure |
 | Hold | frame F with {} when the statement is known; its pieces are kept until the connection closes |
 | Drop | frame F with {} |
+| Discard | frame F with {}, whatever could be deleted |
 | Fetch | for each name eight bytes of length and the piece's bytes; all ones when it is not here |
 """
 
@@ -19,6 +20,7 @@ from typing import Annotated, Literal
 from firn_model.base import Message
 from firn_model.messages import Failure, Finish, ObjectStoreAccess, Statistics
 from firn_model.profile import ExchangeKind, OperatorProfile
+from firn_model.writes import WriteTarget, WrittenFile
 from pydantic import Field, TypeAdapter
 
 from firn_runtime.stage import Stage
@@ -57,11 +59,12 @@ class PlannedStage(Message):
     inputs: tuple[int, ...]
     operators: tuple[str, ...]
     tasks: tuple[PlannedTask, ...]
+    writes: bool = Field(default=False, description="Its tasks write what is enough for files of their own.")
 
     @property
     def is_scan(self) -> bool:
         """Whether it only reads tables."""
-        return not self.inputs and any(task.scan_files for task in self.tasks)
+        return not self.writes and not self.inputs and any(task.scan_files for task in self.tasks)
 
 
 class PlanReply(Message):
@@ -70,7 +73,13 @@ class PlanReply(Message):
     stages: tuple[PlannedStage, ...] = ()
     whole_because: str | None = None
     schema_ipc_base64: str = ""
+    nodes: tuple[str, ...] = Field(default=(), description="Pod UIDs that files may have their home on.")
     plan_seconds: float = 0
+
+    @property
+    def writers(self) -> tuple[int, ...]:
+        """The stages whose tasks write files."""
+        return tuple(number for number, stage in enumerate(self.stages) if stage.writes)
 
 
 class PieceAddress(Message):
@@ -105,6 +114,9 @@ class Task(Message):
     object_store: ObjectStoreAccess | None = None
     uris: tuple[str, ...] = Field(default=(), description="One file of each root in the object store that it reads.")
     schema_ipc_base64: str = ""
+    write: WriteTarget | None = Field(default=None, description="Where its rows go, under names of this run's own.")
+    node: str = Field(default="", description="Pod UID of where it runs.")
+    nodes: tuple[str, ...] = Field(default=(), description="Those that the files it writes may belong to.")
     keep_in_cache: bool = Field(
         default=True, description="False away from home: only what the cache has is read from it."
     )
@@ -125,6 +137,7 @@ class TaskReply(Message):
     """What a task gave out and used. Partitions without rows have no piece."""
 
     pieces: tuple[PieceMade, ...] = ()
+    written: tuple[WrittenFile, ...] = ()
     statistics: Statistics = Statistics()
     seconds: float = 0
     operators: tuple[OperatorProfile, ...] = ()
@@ -167,5 +180,13 @@ class Fetch(Message):
     names: tuple[str, ...]
 
 
-Request = Annotated[Stage | PlanAsked | Task | Hold | Drop | Fetch, Field(discriminator="kind")]
-REQUEST: TypeAdapter[Stage | PlanAsked | Task | Hold | Drop | Fetch] = TypeAdapter(Request)
+class Discard(Message):
+    """Delete files that were written and do not count."""
+
+    kind: Literal["discard"] = "discard"
+    object_store: ObjectStoreAccess
+    uris: tuple[str, ...]
+
+
+Request = Annotated[Stage | PlanAsked | Task | Hold | Drop | Discard | Fetch, Field(discriminator="kind")]
+REQUEST: TypeAdapter[Stage | PlanAsked | Task | Hold | Drop | Discard | Fetch] = TypeAdapter(Request)

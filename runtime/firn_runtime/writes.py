@@ -5,6 +5,7 @@ is stopped leaves nothing behind, as far as the object store still answers; what
 names. A table's files go into this node's cache too (design.md, section 8: written through by writes).
 """
 
+import contextlib
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from pyarrow import fs
 
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.local_copy import CopiedSink, LocalCopy
+from firn_runtime.cache.placement import owner
 from firn_runtime.errors import StatementFailedError, classify
 from firn_runtime.parquet_file import ParquetFile
 from firn_runtime.schemas import schema_of
+from firn_runtime.tables import Location
 from firn_runtime.text_file import TextFile
 
 ROW_GROUP_BYTES = 32 << 20
@@ -31,6 +34,15 @@ SMALL_BYTES = 8 << 20
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 60
 SCHEME = "s3://"
+_NAMES_A_NODE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The node that writes, and all that files may belong to."""
+
+    node: str
+    nodes: tuple[str, ...]
 
 
 class OpenFile(Protocol):
@@ -55,12 +67,13 @@ def write_partition(
     access: ObjectStoreAccess,
     partition: str,
     cache: FileCache | None = None,
+    home: Home | None = None,
 ) -> tuple[WrittenFile, ...]:
     """Write one partition's rows and return its files. Blocks. Raises StatementFailedError and what `batches` raise.
 
     `partition` is part of the files' names: unique among the partitions of the attempt that `target.name` names.
     """
-    writer = PartitionWriter(target, access, partition, cache)
+    writer = PartitionWriter(target, access, partition, cache, home)
     done = False
     try:
         for batch in batches:
@@ -84,8 +97,14 @@ class PartitionWriter:
     """Takes one partition's batches in order. Calls block; one at a time."""
 
     def __init__(
-        self, target: WriteTarget, access: ObjectStoreAccess, partition: str, cache: FileCache | None = None
+        self,
+        target: WriteTarget,
+        access: ObjectStoreAccess,
+        partition: str,
+        cache: FileCache | None = None,
+        home: Home | None = None,
     ) -> None:
+        self._home = home
         self._target = target
         self._access = access
         # A single file's name may be another's too; all other names are the attempt's own.
@@ -105,10 +124,10 @@ class PartitionWriter:
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take a batch. Raises StatementFailedError."""
+        """Take a batch; it is held as it is, until enough is held to be written. Raises StatementFailedError."""
         with self._lock:
             if batch.num_rows and not self._aborted:
-                self._hold(self._fitting(batch))
+                self._hold(batch)
                 if self._held_bytes >= ROW_GROUP_BYTES or self._held_rows >= ROW_GROUP_ROWS:
                     self._flush()
 
@@ -173,7 +192,7 @@ class PartitionWriter:
 
     def _flush(self) -> None:
         """Write what is held; end a file that is large enough."""
-        rows = pa.Table.from_batches(self._held, schema=self._schema)
+        rows = pa.Table.from_batches([self._fitting(batch) for batch in self._held], schema=self._schema)
         self._held, self._held_bytes, self._held_rows = [], 0, 0
         try:
             if self._open is None:
@@ -186,9 +205,10 @@ class PartitionWriter:
 
     def _opened(self) -> _Opened:
         target = self._target
-        number = f"{self._partition}-{len(self._paths):05}"
-        name = target.name if target.single else f"{target.name}-{number}{_suffix(target)}"
-        path = f"{target.location.removeprefix(SCHEME)}/{name}"
+        folder, number = target.location.removeprefix(SCHEME), f"{self._partition}-{len(self._paths):05}"
+        path = f"{folder}/{target.name}"
+        if not target.single:
+            path = named_at_home(f"{path}-{number}", _suffix(target), self._home)
         sink = self._store.open_output_stream(path)
         self._paths.append(path)
         if target.format is FileFormat.PARQUET:
@@ -213,6 +233,26 @@ class PartitionWriter:
 
     def _failed(self, error: OSError) -> StatementFailedError:
         return classify(str(error), self._secrets)
+
+
+def named_at_home(path: str, suffix: str, home: Home | None) -> str:
+    """Return a file's path, without scheme, that belongs to the node that writes it: so it is read where it is cached.
+
+    Tries a few names for each node; then it belongs to another.
+    """
+    names = [path, *(f"{path}.{number}" for number in range(_NAMES_A_NODE * len(home.nodes) if home else 0))]
+    for name in names:
+        if home is None or owner(Location.of(f"{SCHEME}{name}{suffix}").name, home.nodes) == home.node:
+            return name + suffix
+    return path + suffix
+
+
+def delete_files(access: ObjectStoreAccess, uris: Iterable[str]) -> None:
+    """Delete files, as far as the object store answers; what stays is an orphan that no commit names."""
+    store = object_store(access)
+    for uri in uris:
+        with contextlib.suppress(OSError):
+            store.delete_file(uri.removeprefix(SCHEME))
 
 
 def _suffix(target: WriteTarget) -> str:

@@ -73,6 +73,17 @@ def test_a_lost_node_has_its_task_and_its_output_made_again() -> None:
     assert starts(schedule.handle(TaskDone(0, made(0)), 2)) == [("0.1", "h", Why.FREE)]
 
 
+def test_the_run_that_counts_is_the_last_that_was_done() -> None:
+    schedule, _ = begun("h", "w")
+    schedule.handle(TaskDone(0, made(0)), 1)
+    schedule.handle(TaskDone(1, made(1)), 1)
+    assert schedule.state.runs_of((0,)) == [0, 1]
+    schedule.handle(NodeLost("w"), 2)
+    (again,) = [i for i in schedule.handle(NodeUsable("x", 1), 2) if isinstance(i, StartTask)]
+    schedule.handle(TaskDone(again.run, made(again.run)), 3)
+    assert schedule.state.runs_of((0,)) == [0, again.run]
+
+
 def test_what_is_in_the_object_store_outlives_its_node() -> None:
     schedule, _ = begun("h", "w")
     schedule.handle(TaskDone(1, tuple(Made(p, f"1.{p}", 10, 1, uri="s3://b/k") for p in (0, 1))), 1)

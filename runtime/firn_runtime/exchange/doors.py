@@ -9,7 +9,8 @@ from firn_model.frames import FrameType, encode
 from firn_runtime.exchange.overflow import StoreOverflow
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tiers import Tier
-from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Drop, Fetch, Hold
+from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Discard, Drop, Fetch, Hold
+from firn_runtime.writes import delete_files
 
 _CHUNK_BYTES = 1 << 20
 _DONE = encode(FrameType.FINISH, b"{}")
@@ -39,6 +40,11 @@ class PieceDoors:
     async def drop(self, request: Drop, writer: asyncio.StreamWriter) -> None:
         """Forget pieces."""
         self._pieces.drop(request.statement_id, list(request.names))
+        writer.write(_DONE)
+
+    async def discard(self, request: Discard, writer: asyncio.StreamWriter) -> None:
+        """Delete files, as far as the object store answers."""
+        await asyncio.to_thread(delete_files, request.object_store, request.uris)
         writer.write(_DONE)
 
     async def send(self, request: Fetch, writer: asyncio.StreamWriter) -> None:

@@ -101,7 +101,7 @@ class Schedule:
         if ended is None:
             return []
         task = self.state.tasks[ended.task]
-        task.node, task.made = ended.node, event.made
+        task.run, task.node, task.made = event.run, ended.node, event.made
         self.state.seconds.setdefault(ended.task.stage, []).append(now - ended.started)
         if self.state.nodes[ended.node].is_burst:
             self.state.counts.burst += 1

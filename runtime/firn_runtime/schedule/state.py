@@ -1,7 +1,7 @@
 """What the schedule knows of tasks, runs and nodes, and questions about it that change nothing."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from firn_runtime.schedule.words import Counts, Made, Node, StageSpec, TaskId, TaskSpec
@@ -16,6 +16,8 @@ class TaskState:
 
     starts: int = 0
     runs: set[int] = field(default_factory=set)
+    run: int | None = None
+    """Which run's output that is."""
     node: Node | None = None
     made: tuple[Made, ...] = ()
 
@@ -81,6 +83,10 @@ class State:
         for number in range(len(self.stages[stage].tasks)):
             task = TaskId(stage, number)
             yield task, self.tasks[task]
+
+    def runs_of(self, stages: Iterable[int]) -> list[int]:
+        """Return the runs whose output is that of the tasks of stages."""
+        return [task.run for stage in stages for _, task in self.tasks_of(stage) if task.run is not None]
 
     def is_complete(self, stage: int) -> bool:
         """Whether all output of a stage is to be had."""
