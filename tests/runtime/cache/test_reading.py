@@ -12,6 +12,7 @@ from firn_model.messages import DataFile, Statistics
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.task_scans import localise
 from firn_runtime.engine import Engine
+from firn_runtime.operators import readings
 from firn_runtime.scans import file_scans
 from firn_runtime.stage import Stage
 from firn_runtime.tables import Stores, register
@@ -38,7 +39,7 @@ class Reader:
         query = await asyncio.to_thread(self.engine.start, stage)
         try:
             rows = [row async for batch in self.engine.batches(query) for row in batch.to_pylist()]
-            return rows, query.statistics(0)
+            return rows, query.statistics(tuple(readings(query.plan)), 0)
         finally:
             query.lease.close()
 

@@ -12,6 +12,7 @@ from firn_model.writes import WrittenFile
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.local_copy import LocalCopy
 from firn_runtime.engine import Engine
+from firn_runtime.operators import readings
 from firn_runtime.stage import Stage
 from firn_runtime.writes import ROW_GROUP_ROWS, object_store, write_partition
 
@@ -55,7 +56,7 @@ class Writer:
         stage = Stage(statement_id="r", sql=SUMS, tables=(table,), object_store=store)
         query = await asyncio.to_thread(self.engine.start, stage)
         (row,) = [row async for batch in self.engine.batches(query) for row in batch.to_pylist()]
-        used = query.statistics(0)
+        used = query.statistics(tuple(readings(query.plan)), 0)
         query.lease.close()
         return row, used.bytes_from_object_store
 
