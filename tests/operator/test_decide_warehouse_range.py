@@ -7,11 +7,21 @@ import pytest
 from firn_model.clusters import ClusterSpec
 from firn_model.sizes import WarehouseSize, WarehouseType
 from firn_model.warehouses import ClusterLoad, ScalingStatus, WarehouseLoad
+from firn_operator.decide import scaling
 from firn_operator.decide.monitor import Limit
 from firn_operator.decide.observed import Cluster, Warehouse
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.scaling import NoteSpare
-from firn_operator.decide.warehouse import DrainCluster, Observed, ResizeCluster, StartCluster, decide
+from firn_operator.decide.warehouse import (
+    SETTLED,
+    DrainCluster,
+    Observed,
+    ResizeCluster,
+    StartCluster,
+    _is_settled,
+    _scaling_observed,
+    decide,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +203,34 @@ def test_a_reached_monitor_drains_all_and_refuses_every_resume(reason: Reason) -
     assert decide(Observed(asked, (), ALIVE, limit), NOW).actions == ()
     assert decide(Observed(asked, (), ALIVE, limit), NOW).message == limit.message
     assert decide(Observed(asked, (), ALIVE), NOW).actions == (start(1, Reason.STATEMENT_QUEUED),)
+
+
+@given(
+    minimum=st.integers(1, 3),
+    policy=st.sampled_from(["Standard", "Economy"]),
+    queued=st.sampled_from([0, 0, 1]),
+    running=st.lists(st.integers(0, 9), max_size=4),
+    named=st.booleans(),
+    count=st.integers(1, 4),
+    memory=st.sampled_from([None, {}, {"last_start_at": NOW}, {"spares_since": NOW, "spares_of": 2}]),
+)
+def test_a_settled_warehouse_is_what_no_policy_changes(
+    minimum: int,
+    policy: str,
+    queued: int,
+    running: list[int],
+    named: bool,
+    count: int,
+    memory: dict[str, Any] | None,
+) -> None:
+    spec = {"min_cluster_count": minimum, "max_cluster_count": 4, "scaling_policy": policy}
+    report = busy(queued, *running) if named else load(queued, sum(running))
+    what = warehouse(spec, report)
+    observed = Observed(
+        what if memory is None else remembered(what, **memory), tuple(map(of, range(1, count + 1))), ALIVE
+    )
+    if _is_settled(observed, report):
+        assert scaling.decide(_scaling_observed(observed, report), scaling.policy_of(what.spec), NOW) == SETTLED
 
 
 @given(

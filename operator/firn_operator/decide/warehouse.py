@@ -93,6 +93,7 @@ class ResizeCluster:
 
 
 Action = StartCluster | DrainCluster | ResizeCluster | NoteSpare
+SETTLED: Decision[Action] = Decision((), Reason.RUNNING, "")
 
 
 def decide(observed: Observed, now: datetime) -> Decision[Action]:
@@ -258,6 +259,8 @@ def resize(observed: Observed) -> Decision[Action] | None:
 
 def _scale(observed: Observed, load: WarehouseLoad | None, now: datetime) -> Decision[Action]:
     """Return what the scaling policy decides, for these very clusters."""
+    if load and _is_settled(observed, load):
+        return SETTLED
     decision = scaling.decide(_scaling_observed(observed, load), scaling.policy_of(observed.warehouse.spec), now)
     actions: list[Action] = []
     for action in decision.actions:
@@ -269,6 +272,18 @@ def _scale(observed: Observed, load: WarehouseLoad | None, now: datetime) -> Dec
             case NoteSpare():
                 actions.append(action)
     return Decision(tuple(actions), decision.reason, decision.message, decision.wake_at)
+
+
+def _is_settled(observed: Observed, load: WarehouseLoad) -> bool:
+    """Whether no policy wants another number of clusters, which is the usual case and told without asking one.
+
+    There are as few as may be, nothing waits, what runs has room, and no spare cluster is remembered.
+    """
+    spec, count, memory = observed.warehouse.spec, len(observed.active), observed.warehouse.status.scaling
+    if load.queued or count != spec.min_cluster_count or (memory and memory.spares_since):
+        return False
+    concurrency = sum([c.concurrency for c in load.clusters]) if load.clusters else load.running
+    return concurrency <= count * spec.max_concurrency_level
 
 
 def _scaling_observed(observed: Observed, load: WarehouseLoad | None) -> scaling.Observed:
