@@ -32,7 +32,7 @@ RANGES: tuple[dict[str, Any], ...] = (
 )
 """The cluster ranges of the warehouses, one after the other."""
 BURSTS: tuple[dict[str, Any], ...] = (
-    {"enabled": True, "max_scale_factor": 1, "lease_seconds": 4},
+    {"enabled": True, "max_scale_factor": 1, "lease_seconds": 5},
     {"enabled": True, "max_scale_factor": 0, "lease_seconds": 8},
     {},
 )
