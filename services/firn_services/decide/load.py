@@ -71,13 +71,12 @@ WRITE, NOTHING = Decision(write=True), Decision()
 def is_edge(before: Load, after: Load) -> bool:
     """Return whether the operator must hear of it at once.
 
-    Something waits where nothing did, all is done, more burst nodes are wanted, or a cluster wants none any more.
+    Something waits where nothing did, all is done, or a cluster wants burst nodes that wanted none, or none any more.
     """
     first_queued = before.queued == 0 and after.queued > 0
     all_done = before.queued + before.running > 0 and after.queued + after.running == 0
-    wanted, wants = ({burst.cluster: burst.nodes for burst in load.burst} for load in (before, after))
-    more = any(nodes > wanted.get(cluster, 0) for cluster, nodes in wants.items())
-    return first_queued or all_done or more or bool(wanted.keys() - wants.keys())
+    wanted, wants = ({burst.cluster for burst in load.burst} for load in (before, after))
+    return first_queued or all_done or wanted != wants
 
 
 def decide(load: Load, last: Reported | None, now: datetime) -> Decision:
