@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,10 @@ from firn_services.store.load import LoadStore, Named
 log = structlog.get_logger()
 SAVE_SECONDS = 15
 """What a crash loses of the load's history at most; a stop loses nothing."""
+
+
+MOST_AT_ONCE = 50
+"""Warehouses of one transaction: statements that come meanwhile wait for milliseconds."""
 
 
 class LoadHistory:
@@ -80,11 +85,10 @@ class LoadHistory:
                     kept = self._unsaved.setdefault((resource, self._names[resource]), {})
                     for start, slot in slots.items():
                         kept.setdefault(start, Slot()).add(slot)
-            if not self._unsaved:
-                return
             try:
-                await self._store.add(self._unsaved, now)
+                while few := dict(islice(self._unsaved.items(), MOST_AT_ONCE)):
+                    await self._store.add(few, now)
+                    for named in few:
+                        del self._unsaved[named]
             except SQLAlchemyError as error:
                 log.warning("load not stored yet", error=str(error))
-            else:
-                self._unsaved = {}
