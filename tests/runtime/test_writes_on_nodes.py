@@ -126,7 +126,7 @@ async def test_a_node_that_is_lost_after_it_has_written(lake: Lake) -> None:
         write = target(NUMBERS, "lost", target_file_bytes=1)
         running = asyncio.ensure_future(cluster.run(WIDE, lake.tables("lineitem"), write=write))
         while not any(owner(Location.of(uri).name, nodes) == "node-1" for uri in found(lake, "lost")):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.02)
         await cluster.kill(cluster.engines[1])
         answer = await running
         require_rows(lake, answer, 600)
