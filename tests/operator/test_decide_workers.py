@@ -105,6 +105,11 @@ TOLD23 = {"telling": uids("23"), "answer": answer("23")}
             id="for a while",
         ),
         pytest.param(
+            observe(S, W2, said=(Talk("u2", bind_failing_since=ago(20), bind_tried_at=ago(1)),), **TOLD2),
+            (),
+            id="unless it has joined: its answer was lost, or it was parked with this head",
+        ),
+        pytest.param(
             observe(S, W2, said=(Talk("u2", bind_refused="no"),), telling=uids("2")),
             (ReleaseNode(W2, Reason.BIND_FAILED), TellMembers(HEAD, ())),
             id="a node that refuses is given up at once",

@@ -32,12 +32,14 @@ def may_go(observed: Observed, node: Node) -> bool:
 
 
 def failure(observed: Observed, node: Node, now: datetime) -> Reason | None:
-    """Return why a node is given up, or None."""
+    """Return why a node is given up, or None. One that has joined works, whatever became of its bind's answer."""
     if node.is_dead:
         return Reason.NODE_FAILED
     said, answer = observed.said(node), observed.answer
     if said.bind_refused is not None:
         return Reason.BIND_FAILED
+    if has_joined(observed, node):
+        return None
     if said.bind_failing_since is not None and now >= said.bind_failing_since + JOIN_BIND_PATIENCE:
         return Reason.BIND_FAILED
     unknown = answer is not None and not answer.outdated and node.uid in answer.told - answer.joined
