@@ -196,8 +196,8 @@ class SimulatedAccount(TalkingWorld):
                 if reason is not Reason.HEAD_LOST or self._head_is_lost(known):
                     update = {"phase": ClusterPhase.DRAINED, "drained": True, "endpoint": None}
                     self._status(known, known.status.model_copy(update=update))
-            case ask.ReleaseNode(node=target):
-                self._delete_node(target)
+            case ask.ReleaseNode(node=target, reason=reason):
+                self._delete_node(target, unheard=reason is Reason.NOT_JOINED)
             case ask.ParkNode(node=target):
                 self._park(known, target)
             case ask.DeleteCluster():
@@ -321,7 +321,8 @@ class SimulatedAccount(TalkingWorld):
         account.state.nodes.put(self.nodes[name])
         controller._creating["default"].discard(slot)
 
-    def _delete_node(self, target: Node, unchanged: bool = False) -> None:
+    def _delete_node(self, target: Node, unchanged: bool = False, unheard: bool = False) -> None:
+        """Delete a pod; `unheard`: the head's last word, long ago, was that this node had not joined."""
         current = self.nodes.get(target.name)
         if current is None or current.uid != target.uid:
             self.account.state.nodes.remove(target.name, target.uid)
@@ -333,7 +334,7 @@ class SimulatedAccount(TalkingWorld):
         if agent and current.is_alive and current.ready:
             assert not agent.held, f"{target.name} held {agent}"
             late = current.leased_until and self.now >= current.leased_until + LEAVE_PATIENCE
-            assert late or not self.is_busy(target.uid), f"{target.name} was busy"
+            assert late or unheard or not self.is_busy(target.uid), f"{target.name} was busy"
         self._kill(target.name)
         del self.nodes[target.name]
         self.account.state.nodes.remove(target.name, target.uid)

@@ -25,7 +25,7 @@ class TalkingWorld(World):
         """The clusters that the operator knows of."""
 
     @abstractmethod
-    def _delete_node(self, target: Node, unchanged: bool = False) -> None: ...
+    def _delete_node(self, target: Node, unchanged: bool = False, unheard: bool = False) -> None: ...
 
     def _join(self, known: Cluster, target: Node) -> None:
         """A node joins the head's Ray, or not."""
