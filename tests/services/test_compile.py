@@ -124,6 +124,11 @@ def test_the_22_queries_of_tpch_compile() -> None:
             "select n from (select count(*) as n from nation) where 1 + 1 = 3",
             'SELECT "n" FROM (SELECT COUNT(*) AS "n" FROM "tpch_sf1_nation" AS "nation" LIMIT 1) WHERE 1 + 1 = 3',
         ),
+        (
+            "select l_tax::int as a, date_trunc('month', l_shipdate) as b, round(l_tax, 1) as c from lineitem",
+            'SELECT CAST(ROUND("l_tax") AS BIGINT) AS "a", CAST(DATE_TRUNC(\'MONTH\', "l_shipdate") AS DATE) AS "b", '
+            'CAST(ROUND("l_tax", 1) AS DECIMAL(38, 1)) AS "c" FROM "tpch_sf1_lineitem" AS "lineitem"',
+        ),
         ("select 1::int as x", 'SELECT CAST(1 AS BIGINT) AS "x"'),
     ],
 )

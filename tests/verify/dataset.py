@@ -1,0 +1,148 @@
+"""Tables that Firn and DuckDB both read: Parquet files behind an S3 server, and what compiles statements over them."""
+
+import base64
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from firn_local.answers import Answer
+from firn_local.tpch import as_answer
+from firn_model.messages import DataFile
+from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
+from firn_services.sql.compile import Compiler
+from firn_services.sql.query import Query
+from firn_services.sql.resolve import Defaults
+
+from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, free_port, versitygw, wait_for
+
+BUCKET = "lake"
+_DEFAULTS = Defaults("V", "S")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named tables as local Parquet files; `key` is the folder in the bucket that holds them."""
+
+    key: str
+    files: Mapping[str, tuple[Path, ...]]
+
+    @staticmethod
+    def of_folder(key: str, folder: Path) -> "Dataset":
+        """Return the tables of a folder that has a folder for each."""
+        tables = sorted(path for path in folder.iterdir() if path.is_dir())
+        return Dataset(key, {table.name: tuple(sorted(table.glob("*.parquet"))) for table in tables})
+
+    def compiler(self) -> "Statements":
+        """Return what compiles statements over these tables."""
+        return Statements(self)
+
+    def duckdb(self, threads: int = 2) -> duckdb.DuckDBPyConnection:
+        """Return a connection to DuckDB that has the tables as views."""
+        connection = duckdb.connect(config={"threads": threads})
+        for table, files in self.files.items():
+            names = ", ".join(f"'{path}'" for path in files)
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{names}])")
+        return connection
+
+    def put_into(self, root: Path) -> None:
+        """Put the files below an S3 server's folder."""
+        for table, files in self.files.items():
+            folder = root / BUCKET / self.key / table
+            folder.mkdir(parents=True)
+            for path in files:
+                try:
+                    (folder / path.name).hardlink_to(path)
+                except OSError:  # on another file system
+                    shutil.copy(path, folder / path.name)
+
+
+class Statements:
+    """Compiles statements of Snowflake's SQL over a dataset: the services' compiler over a catalog of its tables."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._compiler = Compiler(_Catalog(dataset), _DEFAULTS, capacity=1)  # type: ignore[arg-type]
+
+    def compile(self, sql: str) -> Query:
+        """Return what the engine runs. Raises StatementFailedError."""
+        compiled = self._compiler.compile(sql, _DEFAULTS)
+        assert isinstance(compiled, Query), sql
+        return compiled
+
+
+class _Catalog:
+    """The part of the catalog that queries need."""
+
+    version = 1
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._tables = {table.name: table for table in (_table(dataset, name) for name in dataset.files)}
+
+    def databases(self) -> list[str]:
+        return [_DEFAULTS.database]
+
+    def schemas(self, database: str | None = None) -> list[SchemaName]:
+        return [SchemaName(_DEFAULTS.database, _DEFAULTS.schema)]
+
+    def tables(self, database: str | None = None, schema: str | None = None) -> list[TableName]:
+        return sorted(self._tables)
+
+    def load(self, name: TableName) -> CatalogTable:
+        if name not in self._tables:
+            raise NoSuchTableError(name)
+        return self._tables[name]
+
+    def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[DataFile, ...]:
+        return table.files
+
+
+def _table(dataset: Dataset, table: str) -> CatalogTable:
+    paths = dataset.files[table]
+    schema = pa.schema([_plain(field) for field in pq.read_schema(paths[0])])
+    files = tuple(
+        DataFile(
+            uri=f"s3://{BUCKET}/{dataset.key}/{table}/{path.name}",
+            size_bytes=path.stat().st_size,
+            rows=pq.read_metadata(path).num_rows,
+        )
+        for path in paths
+    )
+    ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
+    name = TableName(_DEFAULTS.database, _DEFAULTS.schema, table.upper())
+    return CatalogTable(name, f"s3://{BUCKET}/{dataset.key}/{table}", schema, ipc, files)
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """Return a column as Iceberg's schemas give it to Arrow: text is large, not as views."""
+    return field.with_type(pa.large_string()) if field.type in (pa.string(), pa.string_view()) else field
+
+
+def solve(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+    """Return DuckDB's answer."""
+    return as_answer(connection.sql(sql).to_arrow_table())
+
+
+@contextlib.contextmanager
+def serving(*datasets: Dataset) -> Iterator[str]:
+    """Serve datasets by an S3 server of their own; yields its endpoint."""
+    root = Path(tempfile.mkdtemp(prefix="firn-verify-"))
+    try:
+        for dataset in datasets:
+            dataset.put_into(root)
+        port = free_port()
+        command = [versitygw(), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{port}"]
+        server = subprocess.Popen([*command, "--quiet", "posix", str(root)], stdout=subprocess.DEVNULL)
+        try:
+            wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(10)
+    finally:
+        shutil.rmtree(root)
