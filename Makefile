@@ -52,6 +52,10 @@ bench-fidelity: venv ## Run a small workload on the demo's cluster and simulated
 bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last line is JSON
 	@.venv/bin/python bench/cache.py $(ARGS)
 
+.PHONY: verify
+verify: venv ## Compare every answer with DuckDB's, in every setting, resumable; the last line is JSON
+	@.venv/bin/python -m tests.verify $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve dependencies again, keeping every pin that still fits
 	$(UV_COMPILE) --group dev -o locks/workspace.txt pyproject.toml

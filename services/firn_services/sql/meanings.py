@@ -53,13 +53,17 @@ def _rewrite(found: list[exp.Expr], kinds: dict[int, exp.DType]) -> bool:
 
 def _goes_by_type(node: exp.Expr) -> bool:
     if isinstance(node, exp.Cast):
-        return node.to.this in exp.DataType.INTEGER_TYPES and not isinstance(node.this, exp.Round | exp.Literal)
+        return node.to.this in exp.DataType.INTEGER_TYPES and not isinstance(node.this, exp.Round) and not _is_whole(node)
     if isinstance(node, exp.Round):
         places = node.args.get("decimals")
         is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DECIMALS
         return isinstance(places, exp.Literal) and places.is_int and not is_cast
     is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DATES
     return isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and not is_cast
+
+
+def _is_whole(cast: exp.Cast) -> bool:
+    return isinstance(cast.this, exp.Literal) and (cast.this.is_string or cast.this.is_int)
 
 
 def _argument_types(

@@ -1,0 +1,62 @@
+"""The suites: statements with their right answers, over one dataset each."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from firn_local.answers import Answer
+from firn_local.cache import Cache
+from firn_local.tpch import QUERIES, Tpch
+
+from tests.verify import small_tables
+from tests.verify.dataset import Dataset, solve
+from tests.verify.random_statements import random_statement
+from tests.verify.statements import Statement, benchmark_statement, right_answer
+from tests.verify.tpcds import Tpcds
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A dataset and its statements by name."""
+
+    name: str
+    dataset: Dataset
+    names: tuple[str, ...]
+    statement: Callable[[str], tuple[Statement, Answer]]
+
+
+def tpch(cache: Cache, scale: str) -> Suite:
+    """Return TPC-H's 22 statements."""
+    source = Tpch(cache, scale)
+    dataset = Dataset.of_folder(f"tpch-sf{scale}", source.data)
+    texts = {f"h{number}": source.queries[number] for number in QUERIES}
+    return _benchmark("TPC-H", scale, dataset, texts, cache)
+
+
+def tpcds(cache: Cache, scale: str) -> Suite:
+    """Return TPC-DS's 99 statements, four of them in two variants."""
+    source = Tpcds(cache, scale)
+    return _benchmark("TPC-DS", scale, source.dataset, source.statements, cache)
+
+
+def random(seed: int, count: int) -> Suite:
+    """Return so many random statements from a seed on."""
+    dataset = small_tables.write(Path(tempfile.mkdtemp(prefix="firn-small-")))
+    connection = dataset.duckdb(threads=1)
+
+    def statement(name: str) -> tuple[Statement, Answer]:
+        found = random_statement(int(name))
+        return found, solve(connection, found.duckdb)
+
+    return Suite("random", dataset, tuple(str(number) for number in range(seed, seed + count)), statement)
+
+
+def _benchmark(name: str, scale: str, dataset: Dataset, texts: dict[str, str], cache: Cache) -> Suite:
+    connection = dataset.duckdb()
+
+    def statement(which: str) -> tuple[Statement, Answer]:
+        found = benchmark_statement(which, texts[which], connection)
+        return found, right_answer(found, dataset, cache)
+
+    return Suite(f"{name} at scale {scale}", dataset, tuple(texts), statement)
