@@ -17,7 +17,7 @@ from tests.verify.dataset import Statements
 from tests.verify.matrix import Condition, Setting
 from tests.verify.statements import Statement, compared
 
-_SPILLING = {"memory_bytes": 20_000}
+_SPILLING = {"memory_bytes": 0}
 _PATIENCE_SECONDS = 600
 
 

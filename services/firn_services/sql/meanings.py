@@ -53,7 +53,9 @@ def _rewrite(found: list[exp.Expr], kinds: dict[int, exp.DType]) -> bool:
 
 def _goes_by_type(node: exp.Expr) -> bool:
     if isinstance(node, exp.Cast):
-        return node.to.this in exp.DataType.INTEGER_TYPES and not isinstance(node.this, exp.Round) and not _is_whole(node)
+        return (
+            node.to.this in exp.DataType.INTEGER_TYPES and not isinstance(node.this, exp.Round) and not _is_whole(node)
+        )
     if isinstance(node, exp.Round):
         places = node.args.get("decimals")
         is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DECIMALS
