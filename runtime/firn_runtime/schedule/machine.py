@@ -5,6 +5,8 @@ seeded simulation loses nodes at random. Rules (design.md, section 8, failure): 
 elsewhere; of its lost output what is still needed is made again; starts are bounded, then one clear error.
 """
 
+import bisect
+
 from firn_runtime.schedule.placing import placements
 from firn_runtime.schedule.state import NodeState, RunState, State
 from firn_runtime.schedule.words import (
@@ -102,7 +104,7 @@ class Schedule:
             return []
         task = self.state.tasks[ended.task]
         task.run, task.node, task.made = event.run, ended.node, event.made
-        self.state.seconds.setdefault(ended.task.stage, []).append(now - ended.started)
+        bisect.insort(self.state.seconds.setdefault(ended.task.stage, []), now - ended.started)
         if self.state.nodes[ended.node].is_burst:
             self.state.counts.burst += 1
             self.state.counts.burst_nodes.add(ended.node)

@@ -6,7 +6,6 @@ Source: NSDI'20 paper, section 6.1, consistent hashing with work stealing: an id
 end it sooner than the task's home would; it reads from the object store and does not cache.
 """
 
-import statistics
 from collections.abc import Iterator
 
 from firn_runtime.schedule.state import RunState, State
@@ -83,6 +82,6 @@ def _doubled(state: State, now: float) -> Iterator[tuple[TaskId, Node, Why]]:
         finished = state.seconds.get(run.task.stage, ())
         if state.stages[run.task.stage].is_result or not finished or len(state.tasks[run.task].runs) > 1:
             continue
-        longest = max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * statistics.median(finished))
+        longest = max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * finished[len(finished) // 2])
         if now - run.started > longest and (node := _freest(state, run.task, without=run.node)) is not None:
             yield run.task, node, Why.DOUBLED

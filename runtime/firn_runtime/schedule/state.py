@@ -1,6 +1,5 @@
 """What the schedule knows of tasks, runs and nodes, and questions about it that change nothing."""
 
-import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -63,7 +62,7 @@ class State:
     joining: dict[Node, float] = field(default_factory=dict)
     """Node that is about to be usable → until when tasks wait for it."""
     seconds: dict[int, list[float]] = field(default_factory=dict)
-    """Stage → how long its finished tasks took."""
+    """Stage → how long its finished tasks took, the shortest first."""
     dropped: set[int] = field(default_factory=set)
     counts: Counts = field(default_factory=Counts)
     next_run: int = 0
@@ -131,7 +130,7 @@ class State:
         """
         finished = self.seconds.get(task.stage)
         if finished:
-            return statistics.median(finished)
+            return finished[len(finished) // 2]
         shown = max((now - run.started for run in self.runs.values() if run.task.stage == task.stage), default=0.0)
         guessed = self.spec(task).scan_bytes / GUESSED_BYTES_PER_SECOND
         return guessed if shown <= guessed else 2 * shown
