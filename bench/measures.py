@@ -53,6 +53,8 @@ class Sample:
     label: str
     total_seconds: float
     steps: dict[str, float] = field(default_factory=dict)
+    cluster: str | None = None
+    """Where it ran."""
 
 
 def breakdown(sent_at: datetime, steps: Iterable[tuple[str, datetime]], answered_at: datetime) -> dict[str, float]:

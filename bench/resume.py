@@ -76,7 +76,8 @@ async def measure(client: Client, label: str, sql: str, warehouse: str = WAREHOU
     total, answered_at = time.perf_counter() - started, datetime.now(UTC)
     if reply.result is None or not reply.result.rows:
         raise SystemExit(f"{label} answered without a row: {reply.id}")
-    return Sample(label, total, breakdown(sent_at, ((step.step, step.at) for step in reply.steps), answered_at))
+    steps = breakdown(sent_at, ((step.step, step.at) for step in reply.steps), answered_at)
+    return Sample(label, total, steps, reply.cluster)
 
 
 async def suspend(client: Client, warehouse: str = WAREHOUSE) -> None:
@@ -139,7 +140,9 @@ async def run_medium(client: Client, pool: PoolWatch, meter: CpuMeter, n: int) -
         await meter.calm(CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS)
         began = time.perf_counter()
         sample = await measure(client, *STATEMENTS[0], warehouse=MEDIUM)
-        seconds = await nodes_ready(pool.namespace, f"{MEDIUM.lower().replace('_', '-')}-1", MEDIUM_NODES) - began
+        if sample.cluster is None:
+            raise SystemExit(f"warehouse {MEDIUM} did not run its statement on a cluster")
+        seconds = await nodes_ready(pool.namespace, sample.cluster, MEDIUM_NODES) - began
         await suspend(client, MEDIUM)
         if number >= 0:
             samples.append(sample)
