@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from firn.lists import statement_facts, statements
+from firn.lists import statement, statements
 from firn.progress import progress_text, state_text
 from firn.status import state_words
 from firn_model.api import StatementProgress, StatementReply
@@ -53,5 +53,5 @@ def test_a_list_shows_how_far_each_is() -> None:
 
 def test_burst_nodes_are_shown_where_there_were_any() -> None:
     used = Statistics(burst_tasks=12, burst_nodes=4)
-    assert ("burst", "12 tasks on 4 burst nodes") in statement_facts(reply(statistics=used))
-    assert "burst" not in dict(statement_facts(reply(statistics=Statistics())))
+    assert ("burst", "12 tasks on 4 burst nodes") in statement(reply(statistics=used)).facts
+    assert "burst" not in dict(statement(reply(statistics=Statistics())).facts)
