@@ -52,6 +52,10 @@ bench-fidelity: venv ## Run a small workload on the demo's cluster and simulated
 bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last line is JSON
 	@.venv/bin/python bench/cache.py $(ARGS)
 
+.PHONY: bench-engine
+bench-engine: venv ## Time the engine beside DataFusion and DuckDB on the same data; the last line is JSON
+	@PYTHONPATH=. .venv/bin/python bench/engine.py $(ARGS)
+
 .PHONY: verify
 verify: venv ## Compare every answer with DuckDB's, in every setting, resumable; the last line is JSON
 	@.venv/bin/python -m tests.verify $(ARGS)

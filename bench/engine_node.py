@@ -1,0 +1,45 @@
+"""One node of `make bench-engine`: `engine_node.py FOLDER CORES MEMORY-BYTES STORAGE-BYTES`, without Ray or agent.
+
+It has the shares of a node's memory and local disk that the product gives them, and prints its door, host:port, when it
+serves.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from firn_runtime.cache.file_cache import FileCache
+from firn_runtime.config import NodeSettings
+from firn_runtime.engine import Engine
+from firn_runtime.engine_server import EngineServer
+from firn_runtime.exchange.pieces import PieceStore
+from firn_runtime.exchange.tickets import key_of
+
+
+async def serve(folder: Path, settings: NodeSettings) -> None:
+    """Serve until killed."""
+    cache = FileCache(
+        settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes, settings.memory_cache_bytes
+    )
+    engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
+    pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
+    server = EngineServer(engine, pieces, key_of("cluster"))
+    await server.listen(folder / "engine.sock")
+    port = await server.listen_to_cluster("127.0.0.1")
+    print(f"127.0.0.1:{port}", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    place, cores, memory_bytes, storage_bytes = Path(sys.argv[1]), *(int(text) for text in sys.argv[2:])
+    os.environ["TOKIO_WORKER_THREADS"] = str(max(2, cores))  # as the product's nodes
+    told = NodeSettings(
+        pod_uid="bench",
+        public_key="none",
+        cpu=cores,
+        memory_bytes=memory_bytes,
+        local_storage_bytes=storage_bytes,
+        local_dir=place,
+    )
+    asyncio.run(serve(place, told))
