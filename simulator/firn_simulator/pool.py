@@ -45,6 +45,7 @@ class SimulatedPool:
         self._reserved: set[str] = set()
         self._crowded: deque[str] = deque()
         self._last_claim_at: datetime | None = None
+        self._claims_since: datetime | None = None
         self._made = 0
         self._loop = Loop(clock, self._reconcile)
 
@@ -88,7 +89,9 @@ class SimulatedPool:
     def promise(self, node: Node) -> None:
         """Promise a node to a claim that begins."""
         self._reserved.add(node.uid)
-        self._last_claim_at = self._clock.now
+        pause, now = self._pool.spec.refill.delay_seconds, self._clock.now
+        self._claims_since = decisions.claims_since(self._claims_since, self._last_claim_at, pause, now)
+        self._last_claim_at = now
 
     def claimed(self, node: Node, role: str, cluster: str, epoch: str, head_uid: str | None, hit: bool) -> Node:
         """Carry out a claim; `hit`: the node waited for it and not the other way round."""
@@ -125,6 +128,7 @@ class SimulatedPool:
             reserved=frozenset(self._reserved),
             waiting=sum(self._lacks.values()),
             last_claim_at=self._last_claim_at,
+            claims_since=self._claims_since,
         )
         decision = decisions.decide(observed, now)
         for action in decision.actions:

@@ -1,13 +1,22 @@
 """How a pool keeps its warm nodes: the rules of decide/pool.py as tables."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from firn_operator.decide.demand import Demand, hour_of_week
 from firn_operator.decide.misses import WORDS, why_missed
 from firn_operator.decide.observed import Node, Pool, Trouble, TroubleKind, claimable
-from firn_operator.decide.pool import CreateNode, DeleteNode, Observed, decide, take_census, target_of, words
+from firn_operator.decide.pool import (
+    CreateNode,
+    DeleteNode,
+    Observed,
+    claims_since,
+    decide,
+    take_census,
+    target_of,
+    words,
+)
 from firn_operator.decide.reason import Reason
 from firn_operator.observe.free_nodes import FreeNodes
 from hypothesis import given
@@ -66,6 +75,16 @@ LATE = node(2, ready=False, age=131)
         ),
         pytest.param(observe(pool(2), node(2), last_claim_at=ago(1)), (), id="a pause after a claim"),
         pytest.param(observe(pool(2), node(2), last_claim_at=ago(2)), created(1), id="and no longer"),
+        pytest.param(
+            observe(pool(2), node(2), last_claim_at=ago(1), claims_since=ago(9)),
+            (),
+            id="another pause after each claim",
+        ),
+        pytest.param(
+            observe(pool(2), node(2), last_claim_at=ago(1), claims_since=ago(10)),
+            created(1),
+            id="five pauses in a row are enough",
+        ),
         pytest.param(
             observe(pool(4), node(2), last_claim_at=ago(1)),
             created(1, 3),
@@ -332,3 +351,17 @@ def test_the_index_of_free_nodes_agrees_with_a_look_at_all(events: list[Node], p
     for gone in known.values():
         index.change(gone, None)
     assert index.first("default", "t1", 99, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "last", "began"),
+    [
+        pytest.param(None, None, NOW, id="the first claim"),
+        pytest.param(ago(5), ago(2), ago(5), id="soon after another"),
+        pytest.param(ago(5), ago(2.1), NOW, id="after a pause without claims"),
+    ],
+)
+def test_a_run_of_claims_ends_with_a_pause_without_one(
+    since: datetime | None, last: datetime | None, began: datetime
+) -> None:
+    assert claims_since(since, last, 2.0, NOW) == began

@@ -25,6 +25,7 @@ from firn_operator.decide.pool import (
     CreateNode,
     DeleteNode,
     Observed,
+    claims_since,
     decide,
     take_census,
     words,
@@ -61,6 +62,7 @@ class PoolController:
         self.reservations = Reservations()
         self._creating: defaultdict[str, set[int]] = defaultdict(set)
         self._last_claim: dict[str, datetime] = {}
+        self._claims_since: dict[str, datetime] = {}
         self._refusals: dict[str, tuple[datetime, str]] = {}
         self._demands = Demands()
         account.state.listeners.append(lambda before, after: self._demands.node_changed(before, after, utc_now()))
@@ -95,6 +97,7 @@ class PoolController:
             waiting=sum(shortages),
             known_epochs=state.epochs(),
             last_claim_at=max([*claimed, *filter(None, [self._last_claim.get(pool.name)])], default=None),
+            claims_since=self._claims_since.get(pool.name),
             refused_at=refused_at,
             refusal=refusal,
             demand=self._demands.of(pool, utc_now()),
@@ -159,7 +162,7 @@ class PoolController:
     def promise(self, cluster_uid: str, node: Node, now: datetime, is_burst: bool = False) -> None:
         """Promise a node to a claim that begins; the pool keeps quiet from now on, not only from the claim's end."""
         self.reservations.take(cluster_uid, node.name, node.uid, is_burst)
-        self._last_claim[node.pool] = now
+        self._note_claim(node.pool, now)
 
     def why_missed(self, name: str) -> Reason:
         """Say why a pool has no warm node for a claim, and tell it in an Event of the pool."""
@@ -177,7 +180,13 @@ class PoolController:
     def count_claim(self, cluster: Cluster, node: Node, missed: Reason | None, now: datetime) -> None:
         """Note a claim; `missed`: why it had to wait for a node, None when it found one."""
         self._demands.claimed(cluster.spec.pool, node, cluster.desired_nodes, missed, now)
-        self._last_claim[cluster.spec.pool] = now
+        self._note_claim(cluster.spec.pool, now)
+
+    def _note_claim(self, name: str, now: datetime) -> None:
+        pool, last = self._account.state.pools.get(name), self._last_claim.get(name)
+        pause = pool.spec.refill.delay_seconds if pool else 0.0
+        self._claims_since[name] = claims_since(self._claims_since.get(name), last, pause, now)
+        self._last_claim[name] = now
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""

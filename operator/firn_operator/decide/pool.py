@@ -21,6 +21,8 @@ from firn_operator.decide.reason import Reason
 FIRST_BACK_OFF = timedelta(seconds=10)
 LONGEST_BACK_OFF = timedelta(minutes=5)
 SLACK_SHARE = 10
+MOST_PAUSES = 5
+"""So many pauses in a row: claims that follow each other closely do not keep a pool from refilling."""
 REFUSED_PAUSE = timedelta(seconds=10)
 """How long to wait after the API server refused to create a pod, by quota or by policy."""
 
@@ -41,6 +43,8 @@ class Observed:
     """Clusters that wait for a node of this pool."""
     known_epochs: frozenset[str] = frozenset()
     last_claim_at: datetime | None = None
+    claims_since: datetime | None = None
+    """When the run of claims began of which none came later than a pause after the one before."""
     refused_at: datetime | None = None
     refusal: str = ""
     demand: Demand | None = None
@@ -203,10 +207,10 @@ def _creations(
         return [], Reason.TARGET_MET if met else Reason.BOOTING, None
     if observed.refused_at and now < observed.refused_at + REFUSED_PAUSE:
         return [], Reason.CREATE_REFUSED, observed.refused_at + REFUSED_PAUSE
-    pause_until = (observed.last_claim_at or now) + timedelta(seconds=refill.delay_seconds)
+    pause_until = _pause_until(observed)
     urgent = observed.waiting > len(census.free) + booting
     plenty = 2 * (len(census.free) + booting) >= wanted
-    if observed.last_claim_at and now < pause_until and plenty and not urgent:
+    if pause_until and now < pause_until and plenty and not urgent:
         return [], Reason.REFILL_PAUSED, pause_until
     count = min(missing, refill.max_booting - booting)
     if count <= 0:
@@ -214,6 +218,21 @@ def _creations(
     reason = Reason.ON_DEMAND if urgent else Reason.REFILL
     failures = max((n.boot_failures + 1 for n in replaced if n.template == observed.pool.template), default=0)
     return [CreateNode(slot, reason, failures) for slot in _free_slots(observed, count)], reason, None
+
+
+def _pause_until(observed: Observed) -> datetime | None:
+    """Return until when a pool leaves the processor to the resumes: a pause after the last claim, a few in a row."""
+    last, since = observed.last_claim_at, observed.claims_since
+    pause = timedelta(seconds=observed.pool.spec.refill.delay_seconds)
+    if last is None:
+        return None
+    return min(last + pause, since + MOST_PAUSES * pause) if since else last + pause
+
+
+def claims_since(since: datetime | None, last: datetime | None, pause_seconds: float, now: datetime) -> datetime:
+    """Return when the run of claims began that one at `now` belongs to; `last` is the claim before it."""
+    goes_on = since is not None and last is not None and now <= last + timedelta(seconds=pause_seconds)
+    return since if goes_on and since else now
 
 
 def _free_slots(observed: Observed, count: int) -> list[int]:
