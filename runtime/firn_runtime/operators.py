@@ -1,15 +1,20 @@
 """The operators of an executed plan, with what each has measured (datafusion's `ExecutionPlan.metrics`)."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from datafusion.plan import ExecutionPlan, MetricsSet
 from firn_model.messages import TableSnapshot
 from firn_model.profile import MOST_DETAIL, MOST_OPERATORS, OperatorProfile
+
+if TYPE_CHECKING:
+    from datafusion.plan import ExecutionPlan, MetricsSet
 
 NANOSECONDS = 1e9
 EXCHANGE = "file_type=arrow"

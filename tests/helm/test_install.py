@@ -192,7 +192,9 @@ async def test_the_uninstall_hook_does_its_work_with_its_own_account(
     user = f"system:serviceaccount:{NAMESPACE}:firn-uninstall"
     kubeconfig = control_plane.kubeconfig_for(user, "system:serviceaccounts")
     async with await aio_config.new_client_from_config(str(kubeconfig)) as connected:
-        await uninstall(Settings(namespace=NAMESPACE), KubeApi(connected, NAMESPACE))
+        api = KubeApi(connected, NAMESPACE)
+        await uninstall(Settings(namespace=NAMESPACE), api)
+        await api.close()
     assert apps.read_namespaced_deployment("firn-operator", NAMESPACE).spec.replicas == 0
     assert objects.list_namespaced_custom_object(*CLUSTERS)["items"] == []
     assert [p.metadata.name for p in core.list_namespaced_pod(NAMESPACE).items] == ["somebody-elses"]

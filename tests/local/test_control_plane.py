@@ -37,7 +37,7 @@ def test_rbac_binds_other_users(control_plane):
 
 def test_nothing_is_left_of_it():
     with ControlPlane() as running:
-        folder, processes = running.kubeconfig.parent, list(running._processes)
+        folder, processes = running.kubeconfig.parent, list(running._processes.values())
         assert folder.is_dir()
     assert not folder.exists()
     assert all(process.poll() is not None for process in processes)

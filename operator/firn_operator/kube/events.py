@@ -56,14 +56,17 @@ class Events:
             self._queue.put_nowait(self._manifest(kind, name, uid, reason, message))
 
     async def run(self) -> None:
-        """Write what was said, for ever; each a little after the moment, which belongs to the hot path."""
+        """Write what was said, for ever; all a little after the first moment, which belongs to the hot path."""
         while True:
-            event = await self._queue.get()
+            said = [await self._queue.get()]
             await asyncio.sleep(QUIET_SECONDS)
-            try:
-                await self._api.create(EVENTS, event)
-            except ApiError as error:
-                log.info("event not written", error=str(error))
+            while not self._queue.empty():
+                said.append(self._queue.get_nowait())
+            for event in said:
+                try:
+                    await self._api.create(EVENTS, event)
+                except ApiError as error:
+                    log.info("event not written", error=str(error))
 
     def _manifest(self, kind: str, name: str, uid: str, reason: Reason, message: str) -> Raw:
         now = datetime.now(UTC)
