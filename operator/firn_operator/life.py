@@ -170,10 +170,8 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 async def run(settings: Settings, key: Ed25519PrivateKey, stop: asyncio.Event) -> None:
     """Connect and lead until stopped."""
-    api = await KubeApi.connect(settings.namespace)
-    session = agent_session()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        api = await KubeApi.connect(settings.namespace)
+        stack.push_async_callback(api.close)
+        session = await stack.enter_async_context(agent_session())
         await Operator(settings, api, Agents(key, session)).run(stop)
-    finally:
-        await session.close()
-        await api.close()

@@ -217,14 +217,12 @@ class RunningOperator:
         self.task = asyncio.create_task(self._run(self.settings_of()))
 
     async def _run(self, settings: Settings) -> None:
-        api = await KubeApi.connect(settings.namespace)
-        session = agent_session()
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            api = await KubeApi.connect(settings.namespace)
+            stack.push_async_callback(api.close)
+            session = await stack.enter_async_context(agent_session())
             self.operator = Operator(settings, api, Agents(self.account.key, session))
             await self.operator.run(self.stop_asked)
-        finally:
-            await session.close()
-            await api.close()
 
     async def stop(self) -> None:
         """End it gracefully."""
