@@ -202,7 +202,8 @@ def whole_profile(stage: Stage, used: Statistics, plan: tuple[OperatorProfile, .
 
 def _bytes(runs: Sequence[Ran]) -> TierBytes:
     kept = sum(piece.size for run in runs for piece in run.pieces if piece.tier == "memory")
-    sums = {name: sum(getattr(_tiers(run.used), name) for run in runs) for name in TierBytes.model_fields}
+    tiers = [_tiers(run.used) for run in runs]
+    sums = {name: sum(getattr(each, name) for each in tiers) for name in TierBytes.model_fields}
     return TierBytes(**{**sums, "kept_in_memory": kept})
 
 

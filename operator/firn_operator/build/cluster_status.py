@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from firn_model.clusters import ClusterPhase, ClusterStatus, ClusterStep, NodeState, NodeStatus
-from firn_model.conditions import Condition, ConditionStatus, set_condition
+from firn_model.conditions import Condition, ConditionStatus
 from firn_model.names import CONDITION_BURST, ROLE_BURST, ROLE_HEAD
 
-from firn_operator.build.status import ready_condition
+from firn_operator.build.status import ready_condition, with_condition
 from firn_operator.decide.cluster_bursts import burst_words
 from firn_operator.decide.cluster_observed import Observed
 from firn_operator.decide.metering import metered, opened
@@ -91,15 +91,8 @@ def _with_bursts(observed: Observed, conditions: tuple[Condition, ...], now: dat
     is_sped_up, reason, words = burst_words(observed, now)
     if reason is Reason.BURST_NOT_WANTED and all(c.type != CONDITION_BURST for c in conditions):
         return conditions
-    new = Condition(
-        type=CONDITION_BURST,
-        status=ConditionStatus.TRUE if is_sped_up else ConditionStatus.FALSE,
-        reason=reason.value,
-        message=words,
-        last_transition_time=now.replace(microsecond=0),
-        observed_generation=observed.cluster.generation,
-    )
-    return set_condition(conditions, new)
+    status = ConditionStatus.TRUE if is_sped_up else ConditionStatus.FALSE
+    return with_condition(conditions, CONDITION_BURST, status, reason, words, observed.cluster.generation, now)
 
 
 def node_statuses(observed: Observed) -> tuple[NodeStatus, ...]:

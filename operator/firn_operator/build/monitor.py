@@ -5,18 +5,16 @@ from typing import Any
 
 from firn_model import names
 from firn_model.clusters import MeterLedger
-from firn_model.conditions import Condition, ConditionStatus, set_condition
+from firn_model.conditions import ConditionStatus
 from firn_model.credits import to_credits
 from firn_model.monitors import MonitorStatus
 from firn_model.warehouses import WarehouseStatus
 
-from firn_operator.build.status import ready_condition
+from firn_operator.build.status import ready_condition, with_condition
 from firn_operator.decide.metering import Ledger
 from firn_operator.decide.monitor import LIMITS, Limit, Period, Standing, ledger_in, words
 from firn_operator.decide.observed import Monitor, Warehouse
 from firn_operator.decide.reason import Reason
-
-MONITOR_LIMIT = names.CONDITION_MONITOR_LIMIT
 
 
 def monitor_status(monitor: Monitor, period: Period, standing: Standing, now: datetime) -> MonitorStatus:
@@ -65,7 +63,7 @@ def with_limit(
     MonitorSuspendImmediately they also cancel those that run.
     """
     name = warehouse.spec.resource_monitor
-    told = any(c.type == MONITOR_LIMIT for c in status.conditions)
+    told = any(c.type == names.CONDITION_MONITOR_LIMIT for c in status.conditions)
     if limit:
         state, reason, message = ConditionStatus.TRUE, limit.reason, limit.message
     elif name and not known:
@@ -74,15 +72,10 @@ def with_limit(
         state, reason, message = ConditionStatus.FALSE, Reason.WITHIN_QUOTA, ""
     else:
         return status
-    condition = Condition(
-        type=MONITOR_LIMIT,
-        status=state,
-        reason=reason.value,
-        message=message,
-        last_transition_time=now.replace(microsecond=0),
-        observed_generation=warehouse.generation,
+    conditions = with_condition(
+        status.conditions, names.CONDITION_MONITOR_LIMIT, state, reason, message, warehouse.generation, now
     )
-    return status.model_copy(update={"conditions": set_condition(status.conditions, condition)})
+    return status.model_copy(update={"conditions": conditions})
 
 
 def _metering(ledger: Ledger) -> MeterLedger:

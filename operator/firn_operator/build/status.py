@@ -34,8 +34,21 @@ def ready_condition(
 ) -> tuple[Condition, ...]:
     """Return the conditions with Ready in its place."""
     status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
+    return with_condition(conditions, READY, status, reason, message, generation, now)
+
+
+def with_condition(
+    conditions: tuple[Condition, ...],
+    type_: str,
+    status: ConditionStatus,
+    reason: Reason,
+    message: str,
+    generation: int,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    """Return the conditions with one in its place, its message cut to what the schema takes."""
     new = Condition(
-        type=READY,
+        type=type_,
         status=status,
         reason=reason.value,
         message=message[:4096],
