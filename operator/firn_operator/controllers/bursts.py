@@ -54,10 +54,11 @@ class Leases:
             return NO_BURSTS, ()
         observed = self._pools.observe(pool)
         census = take_census(observed, now)
-        room = self._room(pool, census, observed.waiting, now)
+        target = target_of(observed, now)
+        room = self._room(pool, census, observed.waiting, target, now)
         found = terms(cluster.uid, [self._asker(c, now) for c in bursting], room)
         wish = wish_of(warehouse, cluster, now)
-        keep = left_to_others(observed.waiting, target_of(observed, now), pool.spec.burst_share)
+        keep = left_to_others(observed.waiting, target, pool.spec.burst_share)
         spares = self._pools.spares(pool.name, found.claim, keep)
         return replace(found, lease=self.lease(cluster), wish_ends_at=wish.expires_at), spares
 
@@ -86,13 +87,16 @@ class Leases:
             wanted = max(wanted, len(leased & answer.busy) if answer else 0)
         return Asker(cluster.uid, cluster.warehouse_uid or "", wanted, held, len(nodes) - len(leased), limit)
 
-    def _room(self, pool: Pool, census: Census, waiting: int, now: datetime) -> Room:
+    def _room(self, pool: Pool, census: Census, waiting: int, target: int, now: datetime) -> Room:
+        """Return what a pool has; warm nodes that it is about to make count already, or leases would come and go."""
         without_room = sum(has_no_room(n) for n in census.booting)
         booting = len(census.booting) - without_room
         alive = sum(n.is_alive for n in census.claimed)
         released = self._released[pool.name] = [t for t in self._released[pool.name] if now < t + ROOM_PAUSE]
         needed = room_needed(waiting, len(census.free) + booting + len(released), without_room)
-        return Room(len(census.ready) + booting + alive + len(census.parked), pool.spec.burst_share, needed)
+        promised = len(census.ready) - len(census.free)
+        warm = max(len(census.free) + booting, target - without_room)
+        return Room(promised + warm + alive + len(census.parked), pool.spec.burst_share, needed)
 
     def released(self, node: Node, now: datetime) -> None:
         """Note that a burst node makes room."""
