@@ -258,7 +258,10 @@ class SimulatedAccount(TalkingWorld):
         assert not known.is_leaving
         most = most_bursts(owner, False)
         claimed = [n for c in state.clusters_of(owner.uid) for n in state.nodes_of_epoch(c.uid)]
-        coming = sum(self.pools.reservations.bursts_of(c.uid) for c in state.clusters_of(owner.uid))
+        coming = sum(
+            self.pools.reservations.coming(c.uid, state.nodes_of_epoch(c.uid), is_burst=True)
+            for c in state.clusters_of(owner.uid)
+        )
         has = coming + sum(n.role == names.ROLE_BURST and n.is_alive for n in claimed)
         assert most is None or has <= most, (owner.name, has, most)
 

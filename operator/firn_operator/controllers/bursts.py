@@ -75,7 +75,7 @@ class Leases:
         state, warehouse = self._account.state, self._warehouse(cluster)
         nodes = [n for n in state.nodes_of_epoch(cluster.uid) if n.role == names.ROLE_BURST and n.is_alive]
         leased = {n.uid for n in nodes if n.leased_until and now < n.leased_until}
-        held = len(leased) + self._pools.reservations.bursts_of(cluster.uid)
+        held = len(leased) + self._pools.reservations.coming(cluster.uid, nodes, is_burst=True)
         wanted = 0
         limit: int | None = 0
         if warehouse:

@@ -119,8 +119,7 @@ class PoolController:
             return 0
         nodes = self._account.state.nodes_of_epoch(cluster.uid)
         has = sum(n.is_alive and n.role != names.ROLE_BURST for n in nodes)
-        claiming = self.reservations.count_of(cluster.uid) - self.reservations.bursts_of(cluster.uid)
-        return max(0, cluster.desired_nodes - has - claiming)
+        return max(0, cluster.desired_nodes - has - self.reservations.coming(cluster.uid, nodes, is_burst=False))
 
     def parked(self, cluster: Cluster) -> tuple[Node, ...]:
         """Return the parked nodes that a cluster may claim before any warm one."""

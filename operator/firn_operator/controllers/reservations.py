@@ -1,6 +1,9 @@
 """Nodes promised to claims under way: two claims of this process never pick the same pod."""
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+
+from firn_operator.decide.observed import Node
 
 
 class Reservations:
@@ -24,9 +27,14 @@ class Reservations:
         """Return how many nodes the cluster is claiming."""
         return len(self._nodes_by_cluster.get(cluster_uid, ()))
 
-    def bursts_of(self, cluster_uid: str) -> int:
-        """Return how many of these are to be burst nodes."""
-        return sum(uid in self._bursts for uid in self._nodes_by_cluster.get(cluster_uid, ()))
+    def coming(self, cluster_uid: str, has: Iterable[Node], is_burst: bool) -> int:
+        """Return how many nodes the cluster is claiming, as burst nodes or as its own, beside those that it has.
+
+        A claim is seen by the watch before its answer has come: that node counts only as one that it has.
+        """
+        known = {n.uid for n in has}
+        promised = self._nodes_by_cluster.get(cluster_uid, ())
+        return sum((uid in self._bursts) is is_burst and uid not in known for uid in promised)
 
     def take(self, cluster_uid: str, node_name: str, node_uid: str, is_burst: bool = False) -> None:
         """Promise a free node to a cluster."""
