@@ -257,12 +257,11 @@ class SimulatedAccount(TalkingWorld):
         assert owner
         assert not known.is_leaving
         most = most_bursts(owner, False)
-        claimed = [n for c in state.clusters_of(owner.uid) for n in state.nodes_of_epoch(c.uid)]
-        coming = sum(
-            self.pools.reservations.coming(c.uid, state.nodes_of_epoch(c.uid), is_burst=True)
-            for c in state.clusters_of(owner.uid)
-        )
-        has = coming + sum(n.role == names.ROLE_BURST and n.is_alive for n in claimed)
+        has = 0
+        for epoch in (c.uid for c in state.clusters_of(owner.uid)):
+            claimed = state.nodes_of_epoch(epoch)
+            has += sum(n.role == names.ROLE_BURST and n.is_alive for n in claimed)
+            has += self.pools.reservations.coming(epoch, claimed, is_burst=True)
         assert most is None or has <= most, (owner.name, has, most)
 
     def _bind(self, known: Cluster, target: Node) -> None:
