@@ -1,6 +1,7 @@
 """Pure parts: statements in a text, the caret, tables, the session."""
 
 import io
+from typing import Literal
 
 import pytest
 from firn import output
@@ -41,7 +42,7 @@ def test_statements_know_their_line_and_end() -> None:
     assert (second.line, second.terminated) == (6, False)
 
 
-NO_SURROGATES = ["Cs"]
+NO_SURROGATES: tuple[Literal["Cs"], ...] = ("Cs",)
 word = st.text(st.characters(exclude_characters=";'\"$-/\\*", exclude_categories=["Cs", "Z", "C"]), min_size=1)
 string = st.text(st.characters(exclude_characters="'\\", exclude_categories=NO_SURROGATES)).map("'{}'".format)
 name = st.text(st.characters(exclude_characters='"', exclude_categories=NO_SURROGATES)).map('"{}"'.format)

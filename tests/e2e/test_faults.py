@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from firn.client import Client
+from firn_model import names
 from firn_model.api import StatementReply, SubmitRequest
 from firn_model.statements import StatementState
 
@@ -11,6 +12,8 @@ from tests.e2e.account import Account
 from tests.e2e.manifests import warehouse
 
 pytestmark = pytest.mark.e2e
+
+WARM = f"{names.LABEL_POOL}=default,{names.LABEL_STATE}={names.STATE_WARM}"
 
 LONG_QUERY = """
     SELECT count(*) AS pairs FROM tpch.sf0_01.lineitem a CROSS JOIN tpch.sf0_01.orders b
@@ -58,12 +61,13 @@ async def test_killed_in_the_middle_of_a_query(account: Account, victim: str) ->
 
 
 async def test_a_node_that_dies_warm_is_replaced(account: Account) -> None:
-    warm = account.find("pods", "firn.dev/pool=default,firn.dev/state=warm")
-    account.kill(warm[0]["metadata"]["name"], "node")
-    account.wait_pool(ready=len(warm) - 1)
-    account.wait_pool(ready=len(warm))
-    after = account.find("pods", "firn.dev/pool=default,firn.dev/state=warm")
-    assert warm[0]["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in after}
+    target = account.get("warehousepool", "default")["status"]["target"]
+    account.wait_pool(ready=target)  # what earlier tests took is back
+    victim = account.find("pods", WARM)[0]["metadata"]
+    account.kill(victim["name"], "node")
+    account.wait_pool(ready=target - 1)
+    account.wait_pool(ready=target)
+    assert victim["uid"] not in {pod["metadata"]["uid"] for pod in account.find("pods", WARM)}
 
 
 async def test_a_node_that_dies_claimed_and_idle_is_replaced_by_the_next_statement(account: Account) -> None:

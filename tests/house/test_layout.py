@@ -50,7 +50,7 @@ def test_a_module_is_named_for_what_it_is() -> None:
 
 
 def test_the_import_rules_hold() -> None:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in PARTS)}  # installed or not
     run = subprocess.run(command, cwd=ROOT, env=paths, capture_output=True, text=True, check=False, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -33,7 +33,7 @@ def test_one_error_names_everything_before_anything_is_installed(monkeypatch, tm
     layout = Layout(Layout.from_environment().checkout, cache=tmp_path / "cache", state=tmp_path / "state")
     shop = Workshop.open(layout, Progress())
     missing = {"dockerd": "docker.io", "debootstrap": "debootstrap"}
-    monkeypatch.setattr(workshop_module.Machine, "here", lambda: USER)
+    monkeypatch.setattr(Machine, "here", lambda: USER)
     monkeypatch.setattr(workshop_module, "missing_packages", lambda programs, packages: missing)
     with pytest.raises(MissingRequirements) as caught:
         shop.require(["dockerd", "debootstrap"], ["a Docker daemon"])

@@ -5,6 +5,12 @@ import pytest
 from firn_local.process import ProcessId, Record
 
 
+def of(pid: int) -> ProcessId:
+    process = ProcessId.of(pid)
+    assert process
+    return process
+
+
 @pytest.fixture
 def sleeper():
     with subprocess.Popen(["sleep", "60"]) as child:
@@ -14,7 +20,7 @@ def sleeper():
 
 def test_a_recorded_process_is_found_again(tmp_path, sleeper):
     record = Record(tmp_path / "pid")
-    process = ProcessId.of(sleeper.pid)
+    process = of(sleeper.pid)
     record.write(process)
     assert record.read() == process
     record.clear()
@@ -22,7 +28,7 @@ def test_a_recorded_process_is_found_again(tmp_path, sleeper):
 
 
 def test_a_later_process_of_the_same_id_is_a_stranger(tmp_path, sleeper):
-    earlier = ProcessId(sleeper.pid, ProcessId.of(sleeper.pid).started - 1)
+    earlier = ProcessId(sleeper.pid, of(sleeper.pid).started - 1)
     record = Record(tmp_path / "pid")
     record.write(earlier)
     assert record.read() is None
@@ -31,7 +37,7 @@ def test_a_later_process_of_the_same_id_is_a_stranger(tmp_path, sleeper):
 
 
 def test_ending_a_process_ends_it(sleeper):
-    process = ProcessId.of(sleeper.pid)
+    process = of(sleeper.pid)
     process.end(patience_seconds=5)
     assert not process.is_alive
     assert sleeper.wait() != 0
@@ -44,4 +50,4 @@ def test_a_damaged_record_is_no_record(tmp_path, text):
 
 
 def test_this_process_is_alive():
-    assert ProcessId.of(os.getpid()).is_alive
+    assert of(os.getpid()).is_alive

@@ -7,6 +7,7 @@ it late, answers and whole operators get lost, and a request that was sent may b
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from firn_model import names
@@ -25,6 +26,7 @@ from firn_operator.decide.burst import LEAVE_PATIENCE, most_bursts
 from firn_operator.decide.cluster_observed import Talk
 from firn_operator.decide.observed import Cluster, Node, Warehouse
 from firn_operator.decide.reason import Reason
+from firn_operator.decide.scaling import NoteSpare
 from firn_operator.observe.account import Account
 
 from tests.operator.observations import ALIVE, TEMPLATE, cluster, node
@@ -66,18 +68,15 @@ class SimulatedAccount(TalkingWorld):
     def deliver(self, everything: bool = False) -> None:
         """Bring news of some objects, or of all, to the operator."""
         state = self.account.state
-        for shelf, truth in (
-            (state.nodes, self.nodes),
-            (state.clusters, self.clusters),
-            (state.warehouses, self.warehouses),
-        ):
+        pairs: Any = ((state.nodes, self.nodes), (state.clusters, self.clusters), (state.warehouses, self.warehouses))
+        for shelf, truth in pairs:
             for item in list(truth.values()):
                 if everything or self.random.random() < 0.5:
-                    shelf.put(item)  # type: ignore[attr-defined]
-            for known in shelf.values():  # type: ignore[attr-defined]
-                current = truth.get(known.name)  # type: ignore[attr-defined]
+                    shelf.put(item)
+            for known in shelf.values():
+                current = truth.get(known.name)
                 if (current is None or current.uid != known.uid) and (everything or self.random.random() < 0.5):
-                    shelf.remove(known.name, known.uid)  # type: ignore[attr-defined]
+                    shelf.remove(known.name, known.uid)
 
     def reconcile_warehouse(self, name: str) -> None:
         known = self.account.state.warehouses.get(name)
@@ -92,7 +91,7 @@ class SimulatedAccount(TalkingWorld):
                     self._drain_cluster(known, action)
                 case warehouses.ResizeCluster():
                     self._resize_cluster(action)
-                case warehouses.NoteSpare(since, count):
+                case NoteSpare(since, count):
                     self._remember(known, {"spares_since": since, "spares_of": count})
         scaling = self.warehouses[name].status.scaling
         starts = [c.requested_at for c in observed.clusters if c.automatic]
@@ -222,7 +221,7 @@ class SimulatedAccount(TalkingWorld):
         if is_burst:
             self.bursts_claimed += 1
             self.check_bursts(known)
-        self._send(lambda a=self.account, p=self.pools: self._claim(known, target, role, a, p), self.in_flight)
+        self._send(partial(self._claim, known, target, role, self.account, self.pools), self.in_flight)
 
     def _claim(self, known: Cluster, target: Node, role: str, account: Account, controller: PoolController) -> None:
         """Carry out a claim at the API server; its sender may be dead by now."""
@@ -300,14 +299,14 @@ class SimulatedAccount(TalkingWorld):
             if isinstance(action, pools.CreateNode):
                 self.pools._creating["default"].add(action.slot)
                 self._send(
-                    lambda a=self.account, p=self.pools, s=action.slot: self._create_node(s, a, p),
+                    partial(self._create_node, action.slot, self.account, self.pools),
                     self.creations_in_flight,
                 )
             elif self._may_delete(action):
                 self._delete_node(action.node, unchanged=not action.node.epoch)
 
     def _may_delete(self, action: pools.DeleteNode) -> bool:
-        if action.reason is pools.Reason.ORPHANED:
+        if action.reason is Reason.ORPHANED:
             owner = self.clusters.get(action.node.cluster or "")
             if owner and owner.uid == action.node.epoch:
                 self.account.state.clusters.put(owner)
@@ -379,8 +378,8 @@ class SimulatedAccount(TalkingWorld):
         self.now += STEP * self.random.randint(0, 10)
         self.boot_nodes()
         turns: list[Callable[[], None]] = [self.reconcile_pool]
-        turns += [lambda n=n: self.reconcile_warehouse(n) for n in self.warehouses]
-        turns += [lambda n=n: self.reconcile_cluster(n) for n in list(self.clusters)]
+        turns += [partial(self.reconcile_warehouse, n) for n in self.warehouses]
+        turns += [partial(self.reconcile_cluster, n) for n in list(self.clusters)]
         for turn in self.random.sample(turns, self.random.randint(0, len(turns))):
             turn()
         self.check()

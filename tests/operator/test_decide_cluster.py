@@ -1,6 +1,7 @@
 """The life of one cluster: the rules of decide/cluster.py as tables."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from firn_model.clusters import ClusterPhase, ClusterStatus
@@ -35,9 +36,9 @@ DRAINED = replace(LEAVING, status=ClusterStatus(phase=ClusterPhase.DRAINED, drai
 GOING = replace(DRAINED, deleting=True)
 
 
-def observe(what: Cluster, *nodes: Node, **fields: object) -> Observed:
+def observe(what: Cluster, *nodes: Node, **fields: Any) -> Observed:
     plain = Observed(what, nodes, pool_words="pool default has none ready", memory_class=MemoryClass.STANDARD)
-    return replace(plain, **fields)  # type: ignore[arg-type]
+    return replace(plain, **fields)
 
 
 def said(talk: Talk) -> dict[str, Talk]:

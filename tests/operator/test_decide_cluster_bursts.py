@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from firn_model import names
@@ -33,12 +34,12 @@ XS = WarehouseSize.XS
 LEASE = timedelta(seconds=60)
 
 
-def burst(slot: int, left: float = 50, **fields: object) -> Node:
+def burst(slot: int, left: float = 50, **fields: Any) -> Node:
     """Return a burst node whose lease has so many seconds left."""
     return worker(slot, **{"role": names.ROLE_BURST, "leased_until": NOW + timedelta(seconds=left), **fields})
 
 
-def bursting(terms: Terms, *bursts: Node, **fields: object) -> Observed:
+def bursting(terms: Terms, *bursts: Node, **fields: Any) -> Observed:
     """Return a cluster of one node beside which these burst nodes have joined."""
     slots = "".join(str(b.slot) for b in bursts)
     told = {"telling": uids(slots), "answer": answer(slots)} if bursts else {}

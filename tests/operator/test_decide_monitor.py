@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from firn_model.clusters import MeterLedger
@@ -142,7 +143,7 @@ def test_it_wakes_when_the_period_ends() -> None:
     assert stand(spec(10**9, (1000, SUSPEND)), FOREVER, Decimal(0), Decimal("0.1"), NOW).wake_at == NOW + LONGEST_SLEEP
 
 
-def monitor(status: MonitorStatus, **spec_fields: object) -> Monitor:
+def monitor(status: MonitorStatus, **spec_fields: Any) -> Monitor:
     return Monitor("m", "m-uid", 1, 1, False, ago(9000), MonitorSpec(credit_quota=10, **spec_fields), status)
 
 

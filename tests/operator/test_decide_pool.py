@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from firn_operator.decide.demand import Demand, hour_of_week
@@ -25,12 +26,16 @@ from hypothesis import strategies as st
 from tests.operator.observations import NOW, ago, node, pool
 
 NO_ROOM = Trouble(TroubleKind.UNSCHEDULABLE, "0/2 nodes are available: 2 Insufficient memory.")
-FAILED = {"phase": "Failed", "ready": False, "trouble": Trouble(TroubleKind.FAILED, "Error with exit code 1")}
+FAILED: dict[str, Any] = {
+    "phase": "Failed",
+    "ready": False,
+    "trouble": Trouble(TroubleKind.FAILED, "Error with exit code 1"),
+}
 
 
-def observe(what: Pool, *nodes: Node, **fields: object) -> Observed:
+def observe(what: Pool, *nodes: Node, **fields: Any) -> Observed:
     plain = Observed(what, nodes, known_epochs=frozenset({"e1"}))
-    return replace(plain, **fields)  # type: ignore[arg-type]
+    return replace(plain, **fields)
 
 
 def created(*slots: int, reason: Reason = Reason.REFILL, failures: int = 0) -> tuple[CreateNode, ...]:

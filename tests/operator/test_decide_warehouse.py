@@ -1,6 +1,7 @@
 """When a warehouse starts and suspends: the rules of decide/warehouse.py as tables."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
@@ -204,9 +205,7 @@ def test_decide(
         ),
     ],
 )
-def test_a_request_counts_from_its_moment(
-    requests: dict[str, datetime], clusters: tuple[Cluster, ...], due: Reason
-) -> None:
+def test_a_request_counts_from_its_moment(requests: dict[str, Any], clusters: tuple[Cluster, ...], due: Reason) -> None:
     observed = Observed(warehouse(report=load(running=len(clusters)), **requests), clusters, ALIVE)
     decision = decide(observed, NOW)
     assert decision.actions == ()

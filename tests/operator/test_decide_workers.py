@@ -1,6 +1,7 @@
 """A cluster's nodes beside its head: the rules of decide/cluster_workers.py as tables."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from firn_model import names
@@ -43,7 +44,7 @@ def uids(slots: str) -> frozenset[str]:
     return frozenset(f"u{s}" for s in slots)
 
 
-def observe(size: WarehouseSize, *others: Node, said: tuple[Talk, ...] = (), **fields: object) -> Observed:
+def observe(size: WarehouseSize, *others: Node, said: tuple[Talk, ...] = (), **fields: Any) -> Observed:
     plain = Observed(
         sized(size),
         (HEAD, *others),
@@ -52,12 +53,12 @@ def observe(size: WarehouseSize, *others: Node, said: tuple[Talk, ...] = (), **f
         pool_words="pool default has none ready",
         memory_class=MemoryClass.STANDARD,
     )
-    return replace(plain, **fields)  # type: ignore[arg-type]
+    return replace(plain, **fields)
 
 
 S, M = WarehouseSize.S, WarehouseSize.M
-TOLD2 = {"telling": uids("2"), "answer": answer("2")}
-TOLD23 = {"telling": uids("23"), "answer": answer("23")}
+TOLD2: dict[str, Any] = {"telling": uids("2"), "answer": answer("2")}
+TOLD23: dict[str, Any] = {"telling": uids("23"), "answer": answer("23")}
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ async def test_a_statement_that_arrives_while_it_suspends_starts_the_next_cluste
     await account.gone(CLUSTERS, "w-1")
 
     async def only_the_second() -> bool:
-        status = (await account.get(WAREHOUSES, "w"))["status"]
+        status = (await account.get(WAREHOUSES, "w") or {})["status"]
         return status["phase"] == "Running" and [c["name"] for c in status["clusters"]] == ["w-2"]
 
     await eventually(only_the_second)

@@ -60,7 +60,8 @@ def answer_of(frames: list[Frame]) -> Answer:
     """Return the answer that the frames make; the last one must be F or E."""
     stream = b"".join(frame.payload for frame in frames if frame.type is FrameType.ARROW)
     last = frames[-1]
-    model = {FrameType.FINISH: Finish, FrameType.FAILURE: Failure}[last.type]
+    models: dict[FrameType, type[Finish | Failure]] = {FrameType.FINISH: Finish, FrameType.FAILURE: Failure}
+    model = models[last.type]
     complete = model is Finish and stream  # a write answers without rows
     return Answer(pa.ipc.open_stream(stream).read_all() if complete else None, model.model_validate_json(last.payload))
 

@@ -1,6 +1,7 @@
 """A statement in stages on two real nodes, the worker's engine started by the head's Ray."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from firn_model.messages import Finish, TraceContext
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.component
 
 
 async def test_two_real_nodes_share_a_statement(lake: Lake) -> None:
-    small = {"FIRN_SMALL_BYTES": "0"}
+    small: dict[str, Any] = {"FIRN_SMALL_BYTES": "0"}
     async with running_node(lake.endpoint, **small) as head, running_node(lake.endpoint, **small) as worker:
         address = await bound_head(head, "epoch-1")
         async with asyncio.timeout(60):

@@ -127,7 +127,9 @@ async def test_small_partitions_share_a_file_and_no_rows_make_none(node: Node, l
     sql = "SELECT l_orderkey AS n, '' AS text FROM lineitem WHERE l_orderkey < {}"
     some = await node.run(sql.format(50), lake.tables("lineitem"), write=target(NUMBERS, "small"))
     none = await node.run(sql.format(0), lake.tables("lineitem"), write=target(NUMBERS, "none"))
-    assert [len(answer.last.written) for answer in (some, none)] == [1, 0]
+    assert isinstance(some.last, Finish)
+    assert isinstance(none.last, Finish)
+    assert [len(last.written) for last in (some.last, none.last)] == [1, 0]
 
 
 async def test_a_row_that_fails_late_fails_the_write_and_leaves_no_file(node: Node, lake: Lake) -> None:

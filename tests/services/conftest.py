@@ -15,6 +15,7 @@ from firn_local.progress import Progress
 from firn_local.waiting import until
 from firn_local.workshop import Workshop
 from firn_services.config import Settings
+from pydantic import SecretStr
 
 from tests.services.account import TestAccount
 
@@ -74,9 +75,9 @@ def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path:
         database_url=f"sqlite:///{tmp_path / 'firn.db'}",
         object_store_endpoint=s3_url,
         object_store_bucket=tmp_path.name.replace("_", "-").lower(),
-        object_store_access_key_id=ACCESS_KEY,
-        object_store_secret_access_key=SECRET_KEY,
-        admin_password="winter",
+        object_store_access_key_id=SecretStr(ACCESS_KEY),
+        object_store_secret_access_key=SecretStr(SECRET_KEY),
+        admin_password=SecretStr("winter"),
         max_attempts=3,
     )
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from firn_model.messages import Statistics
-from firn_model.sizes import SIZES, WarehouseType
+from firn_model.sizes import SIZES, WarehouseSize, WarehouseType
 from firn_model.warehouses import WarehouseSpec
 from firn_services.decide.advice import Advice, Observed, Rule, Use, Work, decide
 from firn_services.decide.load_history import COARSE, Interval
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-GOOD = WarehouseSpec(size="M", auto_suspend_seconds=60)
+GOOD = WarehouseSpec(size=WarehouseSize.M, auto_suspend_seconds=60)
 BI = Work(statements=100, shapes=10, scanned_bytes=1000, cached_bytes=900)
 AD_HOC = replace(BI, shapes=90)
 LOADING = replace(BI, writes=90)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -101,7 +102,7 @@ async def test_a_resource_monitor_is_taken_away_by_null(account: TestAccount) ->
 
 
 async def test_every_option_of_a_warehouse_passes_the_door(account: TestAccount) -> None:
-    options = {
+    options: dict[str, Any] = {
         "type": "SnowparkOptimized",
         "min_cluster_count": 2,
         "max_cluster_count": 5,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from firn_model.sizes import WarehouseSize
 from firn_model.warehouses import WarehousePhase, WarehouseSpec
 from firn_services.decide.events import (
     Happened,
@@ -57,7 +58,7 @@ def told(events: list[Happened]) -> list[tuple[str, str, str, int]]:
         ),
         pytest.param(
             RUNNING,
-            replace(RUNNING, spec=WarehouseSpec(size="L", comment="x"), generation=2),
+            replace(RUNNING, spec=WarehouseSpec(size=WarehouseSize.L, comment="x"), generation=2),
             [("RESIZE_WAREHOUSE", "COMPLETED", "XS to L", 9), ("ALTER_WAREHOUSE", "COMPLETED", "comment", 9)],
             id="resized and changed",
         ),

@@ -104,7 +104,7 @@ async def test_a_statement_comes_back_as_it_was_saved(store: StatementStore) -> 
 
 
 async def test_a_profile_is_kept_with_the_end_in_one_commit(store: StatementStore, engine: Engine) -> None:
-    commits = []
+    commits: list[object] = []
     event.listen(engine, "commit", commits.append)
     await store.accept(record(1))
     ended = record(1).running("w-1", NOW).succeeded(Statistics(), NOW)

@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def firn(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [FIRN, *(str(a) for a in arguments)]
+    command = [str(FIRN), *(str(a) for a in arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from firn_simulator.errors import WorkloadError
 from firn_simulator.reading import parse, parse_lines, read
+from firn_simulator.streams.all import arrivals
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 GOOD = """\
@@ -75,4 +76,5 @@ def test_a_malformed_line_is_refused(line: str, number: int, words: str) -> None
 
 def test_json_lines_are_an_account_and_statements() -> None:
     found = parse_lines('{"warehouses": [{"name": "a"}]}\n\n{"at": 1, "cpuSeconds": 2, "memory": "1Gi"}\n', "f")
-    assert found.streams[0].statements[0].memory == 1 << 30  # type: ignore[union-attr]
+    (arrival,) = arrivals(found)
+    assert arrival.memory_bytes == 1 << 30

@@ -1,5 +1,7 @@
 """Where statements come from."""
 
+from typing import Any
+
 import pytest
 from firn_simulator.streams.all import arrivals
 from firn_simulator.streams.arrival import generator
@@ -9,7 +11,7 @@ from firn_simulator.workload import Workload
 
 from tests.simulator.workloads import workload
 
-STREAMS = [
+STREAMS: list[dict[str, Any]] = [
     {"kind": "cab", "totalGb": 100, "cpuHours": 1},
     {"kind": "fleet", "statements": 5000},
     {"kind": "poisson", "perHour": 500, "cpuSeconds": 2},
@@ -17,12 +19,12 @@ STREAMS = [
 ]
 
 
-def made(stream: dict[str, object], seed: int = 1) -> Workload:
+def made(stream: dict[str, Any], seed: int = 1) -> Workload:
     return workload({}, stream, count=3, seed=seed, duration=7200)
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda s: str(s["kind"]))
-def test_arrivals_come_in_order_within_the_duration_and_by_seed(stream: dict[str, object]) -> None:
+def test_arrivals_come_in_order_within_the_duration_and_by_seed(stream: dict[str, Any]) -> None:
     found = list(arrivals(made(stream)))
     assert found
     assert found == list(arrivals(made(stream)))

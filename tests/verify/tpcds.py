@@ -43,8 +43,8 @@ class Tpcds:
 
     def _generate(self, folder: Path) -> None:
         tool = Path(sys.prefix) / "bin" / "tpcgen-cli"
-        command = [tool, "tpcds", "parquet", "--scale-factor", self.scale, "--quiet", "--output-dir"]
-        run([*command, folder])
+        command = [str(tool), "tpcds", "parquet", "--scale-factor", self.scale, "--quiet", "--output-dir"]
+        run([*command, str(folder)])
         for file in folder.glob("*.parquet"):
             table = folder / file.stem
             table.mkdir()

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_services.config import Settings
+from pydantic import SecretStr
 
 from tests.runtime.conftest import running_node
 from tests.services.account import TestAccount
@@ -25,9 +26,9 @@ def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path_
         database_url=f"sqlite:///{tmp_path_factory.mktemp('store') / 'firn.db'}",
         object_store_endpoint=s3_url,
         object_store_bucket=f"writes-{secrets.token_hex(4)}",
-        object_store_access_key_id=ACCESS_KEY,
-        object_store_secret_access_key=SECRET_KEY,
-        admin_password="winter",
+        object_store_access_key_id=SecretStr(ACCESS_KEY),
+        object_store_secret_access_key=SecretStr(SECRET_KEY),
+        admin_password=SecretStr("winter"),
         node_cpu=2,
         snapshot_hours=0,
     )

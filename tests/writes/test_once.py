@@ -28,7 +28,7 @@ class _Crash:
 
 
 async def test_one_snapshot_whenever_the_services_end(
-    settings: Settings, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path
+    settings: Settings, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'firn.db'}"})
     async with running_node(own.object_store_endpoint, signing_key[0]) as node:
@@ -38,14 +38,14 @@ async def test_one_snapshot_whenever_the_services_end(
             await account.real_cluster(node)
             await account.submit("CREATE TABLE t (n INT)")
             before = _Crash()
-            account.services.account._parts.runner._writes._committed = before.hold  # type: ignore[attr-defined]
+            monkeypatch.setattr(account.services.account._parts.runner._writes, "_committed", before.hold)
             lost = await account.submit("INSERT INTO t VALUES (1)", wait=0)
             await before.reached.wait()
         async with TestAccount(own, signing_key[0], kube) as account:
             reply = await account.call("GET", f"/statements/{lost['id']}?wait_seconds=30")
             assert (reply["state"], reply["result"]["rows"]) == ("succeeded", [[1]]), reply
             after = _Crash()
-            account.services.account._parts.store.finish = after.hold  # type: ignore[method-assign]
+            monkeypatch.setattr(account.services.account._parts.store, "finish", after.hold)
             made = await account.submit("CREATE TABLE made AS SELECT n FROM t", wait=0)
             await after.reached.wait()
             after.reached.clear()
