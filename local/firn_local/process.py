@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-_STARTED: list[subprocess.Popen[bytes]] = []
-"""Programs that outlive us; kept, because Python takes a forgotten one for a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +85,13 @@ class Record:
 def start_detached(command: Sequence[str | Path], record: Record, log: Path, env: Mapping[str, str]) -> ProcessId:
     """Start a process in a session of its own, its output appended to ``log``, and record it."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as stream:
-        child = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **env},
-            start_new_session=True,
-        )
-    _STARTED.append(child)
-    process = ProcessId.of(child.pid) or ProcessId(child.pid, 0)
+    argv, environment = [str(part) for part in command], {**os.environ, **env}
+    program = shutil.which(argv[0], path=environment.get("PATH")) or argv[0]
+    with log.open("ab") as stream, Path(os.devnull).open("rb") as nothing:
+        doors = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 0)]
+        doors += [(os.POSIX_SPAWN_DUP2, stream.fileno(), standard) for standard in (1, 2)]
+        # No Popen: the process outlives us, and Python takes a forgotten one for a mistake.
+        pid = os.posix_spawn(program, argv, environment, file_actions=doors, setsid=True, setsigdef=[signal.SIGPIPE])
+    process = ProcessId.of(pid) or ProcessId(pid, 0)
     record.write(process)
     return process
