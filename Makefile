@@ -54,6 +54,7 @@ bench-cache: venv ## Simulate what the cache keeps, against an oracle; the last 
 
 .PHONY: bench-engine
 bench-engine: venv ## Time the engine beside DataFusion and DuckDB on the same data; the last line is JSON
+	@.venv/bin/python -m firn_local leaf
 	@PYTHONPATH=. .venv/bin/python bench/engine.py $(ARGS)
 
 .PHONY: verify

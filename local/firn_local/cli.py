@@ -1,4 +1,4 @@
-"""The commands: python -m firn_local up | down | status | build | images | load | demo | control-plane."""
+"""The commands: python -m firn_local up | down | status | build | leaf | images | load | demo | control-plane."""
 
 from __future__ import annotations
 
@@ -68,6 +68,13 @@ def build() -> None:
     """Bring everything that a cluster is made of into the cache, side by side."""
     with _workshop() as workshop:
         workshop.build_all()
+
+
+@app.command()
+def leaf() -> None:
+    """Bring the engine's leaf, for columns kept decoded, into this environment, where the machine has a cargo."""
+    with _workshop() as workshop:
+        workshop.install_leaf()
 
 
 @app.command()

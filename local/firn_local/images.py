@@ -75,6 +75,7 @@ class FirnImages:
         for member in dict.fromkeys(member for image in PYTHON_IMAGES for member in image.members):
             if not cache.has(f"wheel-{member}", member_key(layout, member)):
                 steps.append(Step(f"wheel of {member}", partial(member_wheel, layout, cache, member), seconds=2))
+        steps.extend(workshop.leaf.steps(workshop.progress))
         rootfs = workshop.rootfs("base")
         if self._published_base(docker) is None and not cache.has("rootfs-base", rootfs.key):
             workshop.require(ROOTFS_PROGRAMS)
@@ -102,7 +103,14 @@ class FirnImages:
         layout = self.workshop.layout
         members: dict[str, Json] = {member: member_key(layout, member) for member in image.members}
         lock = lock_key(layout.checkout / "locks" / image.lock)
-        return key_of({**self._file_inputs(image.name, base), "lock": lock, "members": members})
+        inputs: dict[str, Json] = {**self._file_inputs(image.name, base), "lock": lock, "members": members}
+        if self._leaf(image) is not None:
+            inputs["leaf"] = self.workshop.leaf.key
+        return key_of(inputs)
+
+    def _leaf(self, image: PythonImage) -> Path | None:
+        """Return the folder of the engine's leaf, for the image with the engine and where it could be built."""
+        return self.workshop.leaf.wheel if "runtime" in image.members else None
 
     def _store_key(self, base: str) -> str:
         program = self.workshop.builder().key(self.workshop.versions.modules["versitygw"])
@@ -136,7 +144,9 @@ class FirnImages:
             return
         image = next(image for image in PYTHON_IMAGES if image.name == name)
         lock = workshop.layout.checkout / "locks" / image.lock
-        _link_wheels([locked_wheels(workshop.layout, workshop.cache, lock)], context / "dependencies")
+        leaf = self._leaf(image)
+        dependencies = [locked_wheels(workshop.layout, workshop.cache, lock), *([leaf] if leaf is not None else [])]
+        _link_wheels(dependencies, context / "dependencies")
         members = [member_wheel(workshop.layout, workshop.cache, member) for member in image.members]
         _link_wheels(members, context / "members")
 

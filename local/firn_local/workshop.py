@@ -13,6 +13,7 @@ from firn_local.docker import Docker, find_docker
 from firn_local.errors import ClusterFailed, MissingRequirements
 from firn_local.go import GoBuilder, fetch_go, find_go
 from firn_local.layout import Layout
+from firn_local.leaf import Leaf
 from firn_local.lock import locked
 from firn_local.machine import Machine, explain_missing, find_program, install, missing_packages
 from firn_local.node_image import MODULES as NODE_MODULES
@@ -56,6 +57,16 @@ class Workshop:
     def builder(self, go: Path = Path("go")) -> GoBuilder:
         """Return the builder of Go programs; asking it what is built needs no Go."""
         return GoBuilder(self.layout, self.versions, self.cache, go)
+
+    @property
+    def leaf(self) -> Leaf:
+        """The engine's leaf, be it built or not."""
+        return Leaf(self.layout, self.cache)
+
+    def install_leaf(self) -> None:
+        """Have the engine's leaf in this environment, built now where that can be done."""
+        run_steps(self.leaf.steps(self.progress), self.progress)
+        self.leaf.install()
 
     def node_image(self) -> NodeImage:
         """Our own node image."""
@@ -139,6 +150,7 @@ class Workshop:
         if docker is None or not self._get_published_node(docker):
             self._prepare_own_image(own_daemon=docker is None)
         self.build_modules((*CONTROL_PLANE_MODULES, *TOOL_MODULES, "versitygw"))
+        self.install_leaf()
 
     def up(self, name: str) -> Cluster:
         """Return a cluster that is ready: made when there is none, repaired when it is not whole."""
