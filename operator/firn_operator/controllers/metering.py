@@ -1,6 +1,8 @@
 """Metering: write what clusters use into their status, count it before they go, and let them go."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 from firn_model import names
@@ -17,6 +19,11 @@ from firn_operator.kube.api import CLUSTERS, MONITORS, WAREHOUSES, KubeApi
 from firn_operator.observe.account import Account
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+MOST_READS = 10
+"""So often a warehouse or a monitor that others write to meanwhile is read again, before its loop backs off."""
 
 
 class MeteringController:
@@ -50,16 +57,22 @@ class MeteringController:
         Only after that its last intervals are written: whoever waits for sealed intervals, the cluster's own finalizer
         among them, waits for this too.
         """
-        warehouse = await self._read_warehouse(cluster)
-        if warehouse is not None:
-            before = ledger_of(warehouse)
-            after = count(before, cluster.uid, intervals, self._account.state.epochs())
-            if after != before:
-                raw = await self._api.patch(WAREHOUSES, warehouse.name, ledger_patch(warehouse, after), "status")
-                self._account.learn_warehouse(raw)
+        warehouse = await _on_what_is_there(lambda: self._count_for_warehouse(cluster, intervals))
         name = warehouse.spec.resource_monitor if warehouse else cluster.monitor
         if name:
-            await self._count_for_monitor(name, cluster, intervals)
+            await _on_what_is_there(lambda: self._count_for_monitor(name, cluster, intervals))
+
+    async def _count_for_warehouse(self, cluster: Cluster, intervals: tuple[MeterInterval, ...]) -> Warehouse | None:
+        """Return the warehouse counted into; None when the cluster's is gone."""
+        warehouse = await self._read_warehouse(cluster)
+        if warehouse is None:
+            return None
+        before = ledger_of(warehouse)
+        after = count(before, cluster.uid, intervals, self._account.state.epochs())
+        if after != before:
+            raw = await self._api.patch(WAREHOUSES, warehouse.name, ledger_patch(warehouse, after), "status")
+            self._account.learn_warehouse(raw)
+        return warehouse
 
     async def _read_warehouse(self, cluster: Cluster) -> Warehouse | None:
         try:
@@ -103,3 +116,13 @@ class MeteringController:
             }
         }
         await self._api.patch(CLUSTERS, cluster.name, patch)
+
+
+async def _on_what_is_there(write: Callable[[], Awaitable[T]]) -> T:
+    """Read and write again while others were faster: the services write the same status at each suspend."""
+    for _ in range(MOST_READS - 1):
+        try:
+            return await write()
+        except ConflictError:
+            continue
+    return await write()
