@@ -43,7 +43,7 @@ class Operator:
         self._events = Events(api, settings.identity)
         self._pools = PoolController(api, self._account, self._events)
         network = NetworkPolicies(api, settings.network_policies)
-        warehouses = WarehouseController(api, self._account, self._events, steps, network)
+        warehouses = WarehouseController(api, self._account, self._events, steps, network, self._pools)
         self._pool_loops = Loops("pool", self._pools.reconcile, self._pools.pace)
         self._warehouse_loops = Loops("warehouse", warehouses.reconcile)
         self._cluster_loops = Loops("cluster", self._reconcile_cluster)

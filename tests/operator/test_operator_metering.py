@@ -48,6 +48,7 @@ async def test_who_writes_beside_is_read_again(account: Account) -> None:
     memory = Memory(public_text(account.key))
     await drained(account, memory)
     api = await Raced.connect(account.api.namespace)
+    assert isinstance(api, Raced)
     try:
         api.writes = 5
         await MeteringController(api, memory).reconcile("w-1")
@@ -65,6 +66,7 @@ async def test_who_never_gets_to_write_backs_off_and_has_sealed_nothing(account:
     memory = Memory(public_text(account.key))
     await drained(account, memory)
     api = await Raced.connect(account.api.namespace)
+    assert isinstance(api, Raced)
     try:
         api.writes = 100
         with pytest.raises(ConflictError):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from firn_model import names
 from firn_model.messages import RefusalReason
-from firn_operator.kube.api import CLUSTERS, PODS, WAREHOUSES
+from firn_operator.kube.api import CLUSTERS, PODS, POOLS, WAREHOUSES
 
 from tests.operator.conftest import Account, Raw, eventually
 from tests.operator.test_operator_lifecycle import condition
@@ -189,3 +189,25 @@ async def test_a_pool_of_another_memory_class_is_told(account: Account) -> None:
     await account.report("high", queued=1)
     raw = await account.cluster_phase("high-1", "Running")
     assert raw["status"]["desiredNodes"] == 1
+
+
+async def test_a_cluster_of_old_nodes_that_loses_one_gives_way_to_a_cluster_of_new_ones(account: Account) -> None:
+    await resumed(account, "S", warm=2)
+    before = await complete(account, 2)
+    _, agent = await account.head_of("w-1")
+    agent.held = 1
+    await account.api.patch(POOLS, "default", {"spec": {"image": "firn-node:next"}})
+    await eventually(lambda: _are_of_image(account, "firn-node:next", names.STATE_WARM))
+    await account.nodes.fail(worker_names(before)[0])
+    await account.cluster_phase("w-2", "Running")
+    await account.cluster_phase("w-1", "Draining")
+    agent.finish()
+    await account.gone(CLUSTERS, "w-1")
+    await eventually(lambda: _are_of_image(account, "firn-node:next", names.STATE_CLAIMED))
+
+
+async def _are_of_image(account: Account, image: str, state: str) -> bool:
+    """Whether two nodes are in a state, and all that are so were made from this image."""
+    pods = [p for p in await account.pods() if p["metadata"]["labels"][names.LABEL_STATE] == state]
+    ready = [p for p in pods if any(c["type"] == "Ready" for c in p.get("status", {}).get("conditions", ()))]
+    return len(ready) == len(pods) == 2 and all(p["spec"]["containers"][0]["image"] == image for p in pods)

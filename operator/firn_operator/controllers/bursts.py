@@ -59,7 +59,7 @@ class Leases:
         found = terms(cluster.uid, [self._asker(c, now) for c in bursting], room)
         wish = wish_of(warehouse, cluster, now)
         keep = left_to_others(observed.waiting, target, pool.spec.burst_share)
-        spares = self._pools.spares(pool.name, found.claim, keep)
+        spares = self._pools.spares(pool.name, found.claim, keep, like=self._pools.head_of(cluster))
         return replace(found, lease=self.lease(cluster), wish_ends_at=wish.expires_at), spares
 
     def lease(self, cluster: Cluster) -> timedelta:

@@ -136,7 +136,7 @@ class ClusterController:
             telling=talks.telling,
             answer=talks.answer,
             has_token=talks.address is not None,
-            pool_words=self._pools.words(cluster.spec.pool) if waits else "",
+            pool_words=self._pool_words(cluster) if waits else "",
             memory_class=pool.spec.node.memory_class if pool else None,
             warehouse_exists=warehouse is not None and warehouse.uid == cluster.warehouse_uid,
             to_park=self._to_park(cluster) if cluster.status.drained else (),
@@ -154,8 +154,14 @@ class ClusterController:
             return parked[:1] or self._pools.spares(cluster.spec.pool, 1)
         lacks = min(self._pools.shortage(cluster), CLAIMS_AT_ONCE) - len(parked)
         keep = self._pools.heads_waiting(cluster.spec.pool) if lacks > 0 else 0
-        head = self._account.state.nodes.get(cluster.status.head or "")
-        return (*parked, *self._pools.spares(cluster.spec.pool, lacks, keep=keep, like=head))
+        head = self._pools.head_of(cluster)
+        return (*parked, *(self._pools.spares(cluster.spec.pool, lacks, keep=keep, like=head) if head else ()))
+
+    def _pool_words(self, cluster: Cluster) -> str:
+        """Say why there is no node for a cluster."""
+        if self._pools.is_stranded(cluster):
+            return f"pool {cluster.spec.pool} makes nodes of a newer template, and a cluster replaces this one"
+        return self._pools.words(cluster.spec.pool)
 
     def _to_park(self, cluster: Cluster) -> tuple[Node, ...]:
         state = self._account.state

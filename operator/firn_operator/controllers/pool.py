@@ -31,6 +31,7 @@ from firn_operator.decide.pool import (
     words,
 )
 from firn_operator.decide.reason import Reason
+from firn_operator.decide.templates import is_outdated, is_stranded, template_for
 from firn_operator.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from firn_operator.kube.api import CLUSTERS, PODS, POOLS, WAREHOUSES, KubeApi, Raw
 from firn_operator.kube.events import Events
@@ -86,7 +87,8 @@ class PoolController:
         nodes = state.nodes_of_pool(pool.name)
         claimed = [n.claimed_at for n in nodes if n.claimed_at]
         parked = tuple(n for n in nodes if n.is_parked)
-        shortages = (self.shortage(c) for c in state.clusters_of_pool(pool.name) if fits(c, pool))
+        could = (c for c in state.clusters_of_pool(pool.name) if fits(c, pool) and not self.is_outdated(c))
+        shortages = (self.shortage(c) for c in could)
         refused_at, refusal = self._refusals.get(pool.name, (None, ""))
         return Observed(
             pool=pool,
@@ -121,24 +123,50 @@ class PoolController:
         has = sum(n.is_alive and n.role != names.ROLE_BURST for n in nodes)
         return max(0, cluster.desired_nodes - has - self.reservations.coming(cluster.uid, nodes, is_burst=False))
 
+    def head_of(self, cluster: Cluster) -> Node | None:
+        """Return the node that is a cluster's head, if it is there."""
+        head = self._account.state.nodes.get(cluster.status.head or "")
+        return head if head is not None and head.uid == cluster.status.head_uid else None
+
+    def is_outdated(self, cluster: Cluster) -> bool:
+        """Return whether the pool makes no nodes any more that could join the cluster's head."""
+        return is_outdated(self.head_of(cluster), self._account.state.pools.get(cluster.spec.pool))
+
+    def is_stranded(self, cluster: Cluster) -> bool:
+        """Return whether a cluster lacks nodes that it will never get."""
+        head, pool = self.head_of(cluster), self._account.state.pools.get(cluster.spec.pool)
+        if not is_outdated(head, pool):
+            return False
+        free = self.spares(cluster.spec.pool, 1, like=head)
+        return is_stranded(cluster, head, pool, self.shortage(cluster), free)
+
+    def has_present(self, name: str) -> bool:
+        """Return whether a pool has a node of its present template that may be claimed."""
+        pool, promised = self._account.state.pools.get(name), self.reservations.nodes
+        return pool is not None and bool(self._account.state.free.of_template(name, pool.template, 1, promised))
+
     def parked(self, cluster: Cluster) -> tuple[Node, ...]:
         """Return the parked nodes that a cluster may claim before any warm one."""
         pool = self._account.state.pools.get(cluster.spec.pool)
         parked = self._account.state.parked_of(cluster.warehouse_uid)
         if pool is None or pool.deleting or not parked:
             return ()
-        return tuple(parked_for(cluster, parked, pool.template, self.reservations.nodes))
+        template = template_for(self.head_of(cluster), pool)
+        return tuple(parked_for(cluster, parked, template, self.reservations.nodes))
 
     def spares(self, name: str, count: int, keep: int = 0, like: Node | None = None) -> tuple[Node, ...]:
         """Return the nodes of a pool that the next claim should take, `keep` of them left to others.
 
-        First come those of the pool's template, or rather those of `like`: a worker suits its own head best.
+        With `like`, only those of its template: no other may join it. For a head, first those of the pool's.
         """
         pool = self._account.state.pools.get(name)
         if pool is None or pool.deleting or count <= 0:
             return ()
-        template = like.template if like else pool.template
-        free = self._account.state.free.first(name, template, count + keep, self.reservations.nodes)
+        nodes, promised = self._account.state.free, self.reservations.nodes
+        if like is not None:
+            free = nodes.of_template(name, template_for(like, pool), count + keep, promised)
+        else:
+            free = nodes.first(name, pool.template, count + keep, promised)
         return tuple(free[: max(0, min(count, len(free) - keep))])
 
     def heads_waiting(self, name: str) -> int:

@@ -12,6 +12,7 @@ from firn_operator.build.monitor import with_limit
 from firn_operator.build.status import difference, warehouse_status
 from firn_operator.controllers.loop import Gone, utc_now
 from firn_operator.controllers.network import NetworkPolicies
+from firn_operator.controllers.pool import PoolController
 from firn_operator.decide.decision import earliest
 from firn_operator.decide.metering import burn_rate
 from firn_operator.decide.monitor import limit_of
@@ -40,12 +41,21 @@ Told = StartCluster | DrainCluster | ResizeCluster
 class WarehouseController:
     """The loop body of warehouses."""
 
-    def __init__(self, api: KubeApi, account: Account, events: Events, steps: Steps, network: NetworkPolicies) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        account: Account,
+        events: Events,
+        steps: Steps,
+        network: NetworkPolicies,
+        pools: PoolController,
+    ) -> None:
         self._api = api
         self._account = account
         self._events = events
         self._steps = steps
         self._network = network
+        self._pools = pools
         self._drained_at: dict[str, datetime] = {}
         self._credits_at: dict[str, datetime] = {}
 
@@ -55,7 +65,10 @@ class WarehouseController:
         monitor = state.monitors.get(warehouse.spec.resource_monitor or "")
         limit = limit_of(monitor) if monitor else None
         taken = state.indices_before(warehouse)
-        return Observed(warehouse, state.clusters_of(warehouse.uid), state.services, limit, taken)
+        clusters = state.clusters_of(warehouse.uid)
+        stranded = frozenset(c.uid for c in clusters if self._pools.is_stranded(c))
+        has_spare = bool(stranded) and self._pools.has_present(warehouse.spec.pool)
+        return Observed(warehouse, clusters, state.services, limit, taken, stranded, has_spare)
 
     async def reconcile(self, name: str) -> datetime | None:
         """Observe, decide, apply."""

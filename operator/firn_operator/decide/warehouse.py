@@ -22,6 +22,8 @@ from firn_operator.decide.scaling import NoteSpare
 SETTLING = timedelta(seconds=2)
 """How much older than a report without names a cluster's start must be for the report to be after it: the services see
 the cluster by their watch, and report at most once a second."""
+RENEWAL_PERIOD = timedelta(seconds=1)
+"""How often a warehouse with clusters that lack nodes for good looks whether others could be made."""
 NOTHING_REMEMBERED = ScalingStatus()
 
 
@@ -36,6 +38,10 @@ class Observed:
     """What its resource monitor does to it."""
     taken: frozenset[int] = frozenset()
     """Indices whose names the clusters of an earlier warehouse of this name have still."""
+    stranded: frozenset[str] = frozenset()
+    """UIDs of clusters that lack nodes which their pool makes no more (templates.py)."""
+    has_spare: bool = False
+    """Whether the pool has a node of its present template for a head."""
     active: tuple[Cluster, ...] = field(init=False)
     """The clusters that are wanted, in the order of their index."""
 
@@ -190,11 +196,12 @@ def _decide_started(observed: Observed, now: datetime) -> Decision[Action]:
     idle_at = _idle_at(warehouse, load, since)
     if idle_at is not None and now >= idle_at:
         return _drain_all(observed, Reason.IDLE, f"idle for {warehouse.spec.auto_suspend_seconds} s")
-    decision = replacement(observed) or resize(observed) or _scale(observed, load, now)
+    decision = replacement(observed) or resize(observed) or renewal(observed) or _scale(observed, load, now)
     reason, message = decision.reason, decision.message
     if not decision.actions and reason in (Reason.RUNNING, Reason.LOAD_UNKNOWN):
         reason, message = _words(observed, decision, load)
-    return Decision(decision.actions, reason, message, earliest((decision.wake_at, idle_at)))
+    renew_at = now + RENEWAL_PERIOD if observed.stranded else None
+    return Decision(decision.actions, reason, message, earliest((decision.wake_at, idle_at, renew_at)))
 
 
 def _idle_at(warehouse: Warehouse, load: WarehouseLoad | None, since: datetime | None) -> datetime | None:
@@ -239,6 +246,21 @@ def replacement(observed: Observed) -> Decision[Action] | None:
     drains = [DrainCluster(c.name, c.uid, Reason.NODES_CHANGED) for c in spent]
     message = "its clusters are replaced by such of its new type and pool"
     return Decision((*starts, *drains), Reason.NODES_CHANGED, message)
+
+
+def renewal(observed: Observed) -> Decision[Action] | None:
+    """Return how a cluster that lacks nodes for good gives way to one of nodes that its pool makes; None: it does not.
+
+    One at a time, and only when the other's head is there: the statements that run finish where they are.
+    """
+    stranded = [c for c in observed.active if c.uid in observed.stranded]
+    if not stranded or not observed.has_spare or not all(c.is_running for c in observed.active):
+        return None
+    old = min(stranded, key=_burden(observed))
+    drain = DrainCluster(old.name, old.uid, Reason.OUTDATED)
+    starts = (StartCluster(i, Reason.OUTDATED) for i in _free_indices(observed, 1))
+    message = f"cluster {old.name} lacks nodes of a template that is made no more, and is replaced"
+    return Decision((drain, *starts), Reason.OUTDATED, message)
 
 
 def _burden(observed: Observed) -> Callable[[Cluster], tuple[float, int]]:

@@ -37,6 +37,11 @@ class FreeNodes:
         """Return the nodes to claim next, in the order of `decide.observed.claimable`."""
         return list(islice((n for n in self._in_order(pool, template) if n.uid not in promised), count))
 
+    def of_template(self, pool: str, template: str, count: int, promised: Collection[str]) -> list[Node]:
+        """Return the nodes of one template to claim next, the oldest first."""
+        places = self._places[pool].get(template, ())
+        return list(islice((self._nodes[uid] for _, _, uid in places if uid not in promised), count))
+
     def _in_order(self, pool: str, template: str) -> Iterator[Node]:
         by_template = self._places[pool]
         for _, _, uid in by_template.get(template, ()):
