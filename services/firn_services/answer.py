@@ -2,7 +2,9 @@
 
 import asyncio
 import fnmatch
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 from firn_model.statements import StatementError
@@ -13,7 +15,10 @@ from firn_services.catalog.expiry import Expiry
 from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import NoSuchTableError, SchemaName, TableName
 from firn_services.errors import StatementFailedError
+from firn_services.history_reader import HistoryReader
+from firn_services.record import StatementRecord
 from firn_services.sql.commands import (
+    AbortAll,
     ClearTable,
     Command,
     CreateDatabase,
@@ -21,12 +26,14 @@ from firn_services.sql.commands import (
     CreateTable,
     CreateWarehouseCommand,
     DescribeTable,
+    DescribeWarehouse,
     Drop,
     DropWarehouse,
     EstimateAcceleration,
     ExpireSnapshots,
     Nothing,
     ObjectKind,
+    ReadHistory,
     ResumeWarehouse,
     SetWarehouse,
     Show,
@@ -35,8 +42,9 @@ from firn_services.sql.commands import (
 )
 from firn_services.sql.compile import Explain
 from firn_services.warehouse_admin import WarehouseAdmin
-from firn_services.warehouse_view import view
+from firn_services.warehouse_table import describe, show
 
+T = TypeVar("T")
 DONE = "Statement executed successfully."
 
 
@@ -55,37 +63,50 @@ class Answerer:
         account: Account,
         admin: WarehouseAdmin,
         acceleration: Acceleration,
+        history: HistoryReader,
     ) -> None:
         self._catalog = catalog
         self._expiry = expiry
         self._account = account
         self._admin = admin
         self._acceleration = acceleration
+        self._history = history
 
-    async def answer(self, command: Command | Explain) -> pa.Table:
-        """Return a command's result. Raises ServicesError."""
+    async def answer(self, command: Command | Explain, asked: StatementRecord) -> pa.Table:
+        """Return the result of a statement that is a command. Raises ServicesError."""
         match command:
             case Explain():
                 return pa.table({"plan": list(command.lines)})
             case Show(kind=ObjectKind.WAREHOUSE):
-                return self._show_warehouses(command)
+                found = _shown(command, self._account.warehouses(), lambda w: w.name)
+                return show(self._account, found, asked.warehouse)
+            case DescribeWarehouse(name):
+                return describe(self._account.find(name))
             case Use(kind=ObjectKind.WAREHOUSE):
                 self._account.find(command.name)
                 return status(DONE)
-            case CreateWarehouseCommand() | SetWarehouse() | SuspendWarehouse() | ResumeWarehouse() | DropWarehouse():
-                return status(await self._warehouse(command))
+            case CreateWarehouseCommand():
+                return status(await self._create_warehouse(command))
+            case SetWarehouse() | SuspendWarehouse() | ResumeWarehouse() | AbortAll() | DropWarehouse():
+                return status(await self._change_warehouse(command))
+            case ReadHistory():
+                return await self._history.answer(command, asked.user, datetime.now(UTC))
             case EstimateAcceleration(statement_id, column):
                 said = await asyncio.to_thread(self._acceleration.estimate, statement_id, datetime.now(UTC))
                 return pa.table({column: [said]})
             case _:
                 return await asyncio.to_thread(self._in_catalog, command)
 
-    async def _warehouse(
-        self, command: CreateWarehouseCommand | SetWarehouse | SuspendWarehouse | ResumeWarehouse | DropWarehouse
+    async def _create_warehouse(self, command: CreateWarehouseCommand) -> str:
+        if command.replace:
+            await self._admin.replace(command.name, command.spec)
+            return f"Warehouse {command.name} successfully created."
+        _, new = await self._admin.create(command.name, command.spec, if_not_exists=command.if_not_exists)
+        return f"Warehouse {command.name} {'successfully created' if new else 'already exists'}."
+
+    async def _change_warehouse(
+        self, command: SetWarehouse | SuspendWarehouse | ResumeWarehouse | AbortAll | DropWarehouse
     ) -> str:
-        if isinstance(command, CreateWarehouseCommand):
-            _, new = await self._admin.create(command.name, command.spec, if_not_exists=command.if_not_exists)
-            return f"Warehouse {command.name} {'successfully created' if new else 'already exists'}."
         try:
             self._account.find(command.name)
         except StatementFailedError:
@@ -94,11 +115,16 @@ class Answerer:
             raise
         match command:
             case SetWarehouse():
-                await self._admin.set(command.name, command.spec)
+                changed = await self._admin.set(command.name, command.spec)
+                if command.wait:
+                    await self._admin.resized(changed.name)
             case SuspendWarehouse():
                 await self._admin.suspend(command.name)
             case ResumeWarehouse():
                 await self._admin.resume(command.name, if_suspended=command.if_suspended)
+            case AbortAll():
+                aborted = await self._admin.abort_all(command.name)
+                return f"{aborted} statements aborted."
             case DropWarehouse():
                 await self._admin.drop(command.name)
                 return f"{command.name} successfully dropped."
@@ -196,16 +222,17 @@ class Answerer:
 
     def _show(self, command: Show) -> pa.Table:
         if command.kind is ObjectKind.DATABASE:
-            return pa.table({"name": pa.array(_like(command.like, self._catalog.databases()), pa.string())})
+            databases = _shown(command, self._catalog.databases(), str)
+            return pa.table({"name": pa.array(databases, pa.string())})
         if command.kind is ObjectKind.SCHEMA:
-            schemas = [s for s in self._catalog.schemas(command.database) if _matches(command.like, s.schema)]
+            schemas = _shown(command, self._catalog.schemas(command.database), lambda s: s.schema)
             return pa.table(
                 {
                     "name": pa.array([s.schema for s in schemas], pa.string()),
                     "database_name": pa.array([s.database for s in schemas], pa.string()),
                 }
             )
-        names = [t for t in self._catalog.tables(command.database, command.schema) if _matches(command.like, t.name)]
+        names = _shown(command, self._catalog.tables(command.database, command.schema), lambda t: t.name)
         tables = [self._catalog.load(name) for name in names]
         return pa.table(
             {
@@ -218,41 +245,12 @@ class Answerer:
             }
         )
 
-    def _show_warehouses(self, command: Show) -> pa.Table:
-        """Source: snowflake-surface.md, the columns of SHOW WAREHOUSES in their order, as far as there is one."""
-        rows = [view(self._account, w) for w in self._account.warehouses() if _matches(command.like, w.name)]
-        return pa.table(
-            {
-                "name": pa.array([r.name for r in rows], pa.string()),
-                "state": pa.array([r.state.upper() for r in rows], pa.string()),
-                "type": pa.array([r.type for r in rows], pa.string()),
-                "size": pa.array([r.size for r in rows], pa.string()),
-                "min_cluster_count": pa.array([r.min_cluster_count for r in rows], pa.int64()),
-                "max_cluster_count": pa.array([r.max_cluster_count for r in rows], pa.int64()),
-                "started_clusters": pa.array([r.started_clusters for r in rows], pa.int64()),
-                "running": pa.array([r.running for r in rows], pa.int64()),
-                "queued": pa.array([r.queued for r in rows], pa.int64()),
-                "auto_suspend": pa.array([r.auto_suspend_seconds for r in rows], pa.int64()),
-                "auto_resume": pa.array([r.auto_resume for r in rows], pa.bool_()),
-                "created_on": _times([r.created_at for r in rows]),
-                "resumed_on": _times([r.resumed_at for r in rows]),
-                "comment": pa.array([r.comment for r in rows], pa.string()),
-                "enable_query_acceleration": pa.array([r.query_acceleration.enabled for r in rows], pa.bool_()),
-                "query_acceleration_max_scale_factor": pa.array(
-                    [r.query_acceleration.max_scale_factor for r in rows], pa.int64()
-                ),
-                "resource_monitor": pa.array([r.resource_monitor for r in rows], pa.string()),
-                "scaling_policy": pa.array([r.scaling_policy.upper() for r in rows], pa.string()),
-            }
-        )
 
-
-def _times(values: list[datetime | None]) -> pa.Array:
-    return pa.array(values, pa.timestamp("us", tz="UTC"))
-
-
-def _like(pattern: str | None, names: list[str]) -> list[str]:
-    return [name for name in names if _matches(pattern, name)]
+def _shown(command: Show, found: list[T], name_of: Callable[[T], str]) -> list[T]:
+    """Return what LIKE, STARTS WITH and LIMIT leave of what there is."""
+    names = ((one, name_of(one)) for one in found)
+    kept = [one for one, name in names if _matches(command.like, name) and name.startswith(command.starts_with)]
+    return kept[: command.limit]
 
 
 def _matches(pattern: str | None, name: str) -> bool:

@@ -1,10 +1,11 @@
 """The clusters of one warehouse as its schedule sees them, and the heads that are avoided for a while."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from firn_model.messages import RefusalReason
-from firn_model.sizes import WarehouseType, node_count
+from firn_model.sizes import WarehouseSize, WarehouseType, node_count
 from firn_model.warehouses import WarehouseSpec
 
 from firn_services.attempt import Lost
@@ -16,6 +17,21 @@ from firn_services.parts import NodeCapacity
 AVOID_AFTER_LOSS = timedelta(seconds=1)
 AVOID_WHILE_BUSY = timedelta(milliseconds=50)
 _FOR_GOOD = frozenset({RefusalReason.DRAINING, RefusalReason.WRONG_EPOCH, RefusalReason.WRONG_POD})
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """How many nodes of a warehouse's clusters run work, are still to come, and are about to go; and their sizes."""
+
+    ready: int = 0
+    coming: int = 0
+    leaving: int = 0
+    sizes: frozenset[WarehouseSize] = frozenset()
+
+    def share(self, count: int) -> str:
+        """Return a count as percent of all; nothing when there are none, as in Snowflake."""
+        total = self.ready + self.coming + self.leaving
+        return f"{100 * count / total:.4g}" if total else ""
 
 
 class Heads:
@@ -49,6 +65,15 @@ class Heads:
     def serving(self) -> dict[str, int]:
         """Return the number in its warehouse of each cluster that takes statements, by name."""
         return {c.name: c.spec.index for c in self._clusters.values() if c.takes_statements}
+
+    def nodes(self) -> Nodes:
+        """Return how the nodes stand; a cluster that changes its size has what it wants when its status says so."""
+        wanted = [c for c in self._clusters.values() if not (c.spec.drain or c.is_leaving)]
+        leaving = [c for c in self._clusters.values() if c.spec.drain and not c.is_leaving]
+        ready = sum(min(c.status.ready_nodes, node_count(c.spec.size, c.spec.type)) for c in wanted)
+        total = sum(node_count(c.spec.size, c.spec.type) for c in wanted)
+        gone = sum(c.status.ready_nodes for c in leaving)
+        return Nodes(ready, total - ready, gone, frozenset(c.spec.size for c in wanted))
 
     def avoid(self, head: Head, loss: Lost, now: datetime) -> None:
         """Leave a head alone after a loss: for good when it says so, shortly when it is busy."""

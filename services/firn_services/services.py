@@ -26,6 +26,7 @@ from firn_services.errors import ServicesError
 from firn_services.event_history import EventHistory
 from firn_services.exchange import Exchange
 from firn_services.experience import Experience
+from firn_services.history_reader import HistoryReader
 from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
 from firn_services.kube.clusters import ClusterWriter
 from firn_services.kube.lease import ServicesLease
@@ -124,7 +125,9 @@ class Services:
         account = Account(parts, warehouse_writer, MeterStore(engine, writer), ClusterWriter(api), events)
         admin = WarehouseAdmin(account, warehouse_writer)
         acceleration = Acceleration(store, account, parts.burst_terms, capacity.cores)
-        answerer = Answerer(catalog, Expiry(catalog, objects, settings.keep_snapshots), account, admin, acceleration)
+        expiry = Expiry(catalog, objects, settings.keep_snapshots)
+        history = HistoryReader(store, account, load_history, events)
+        answerer = Answerer(catalog, expiry, account, admin, acceleration, history)
         return cls(
             settings=settings,
             api=api,

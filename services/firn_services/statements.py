@@ -195,7 +195,7 @@ class Statements:
 
     async def _answer(self, record: StatementRecord, command: Command | Explain) -> str:
         started = datetime.now(UTC)
-        table = await self._answerer.answer(command)
+        table = await self._answerer.answer(command, record)
         now = datetime.now(UTC)
         result = inline_result(record.id, table, now + self._keep_results_for)
         await self._accept_durably(record.answered(started, now), result)

@@ -1,5 +1,6 @@
 """Creating, changing, suspending and resuming warehouses: for the HTTP API and for SQL alike."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from firn_model.statements import StatementError
@@ -10,7 +11,11 @@ from firn_services.errors import ConflictError, NotFoundError, StatementFailedEr
 from firn_services.kube.api import Raw
 from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.observed import ObservedWarehouse
-from firn_services.sql.warehouse_options import with_size
+from firn_services.sql.warehouse_options import whole_spec, with_size
+
+RESIZE_SECONDS = 50.0
+"""How long WAIT_FOR_COMPLETION waits: clients wait for an answer for a minute."""
+LOOK_EVERY_SECONDS = 0.05
 
 
 class WarehouseAdmin:
@@ -31,6 +36,40 @@ class WarehouseAdmin:
                 return existing, False
             raise ConflictError(f"warehouse {existing.name} exists already")
         return self._see(await self._writer.create(name, with_size(spec))), True
+
+    async def replace(self, name: str, spec: Raw) -> tuple[ObservedWarehouse, bool]:
+        """Make a warehouse as CREATE does, whatever there was; return it and whether none was. Raises ServicesError.
+
+        One write: all options are as given or by default, and it suspends, so that it starts with nodes of its own.
+        Statements that ran or waited are aborted. Its history stays.
+        """
+        try:
+            existing = self._account.find(name)
+        except StatementFailedError:
+            return await self.create(name, spec, if_not_exists=False)
+        self._account.queue(existing.resource).abort_all()
+        now = datetime.now(UTC)
+        whole = whole_spec({**with_size(spec), "name": existing.name})
+        return self._see(await self._writer.replace(existing.resource, whole, now)), False
+
+    async def abort_all(self, name: str) -> int:
+        """Cancel what runs and waits on a warehouse; return how many. Raises StatementFailedError."""
+        return self._account.queue(self._account.find(name).resource).abort_all()
+
+    async def resized(self, name: str) -> None:
+        """Wait until a warehouse's nodes are those of its size. Raises StatementFailedError when that takes long."""
+        try:
+            async with asyncio.timeout(RESIZE_SECONDS):
+                while not self._is_of_its_size(name):  # noqa: ASYNC110  seen in what several watches bring
+                    await asyncio.sleep(LOOK_EVERY_SECONDS)
+        except TimeoutError as error:
+            message = f"warehouse {name} has its new size and still waits for nodes after {RESIZE_SECONDS:.0f} s"
+            raise StatementFailedError(StatementError.STATEMENT_TIMEOUT, message) from error
+
+    def _is_of_its_size(self, name: str) -> bool:
+        warehouse = self._account.find(name)
+        nodes = self._account.queue(warehouse.resource).nodes()
+        return not nodes.coming and nodes.sizes <= {warehouse.spec.size}
 
     async def set(self, name: str, spec: Raw) -> ObservedWarehouse:
         """Change options; None puts one back to its default. Raises ServicesError."""

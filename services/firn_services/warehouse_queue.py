@@ -26,7 +26,7 @@ from firn_services.decide.needs import need
 from firn_services.decide.schedule import Action, ExpireQueued, ExpireRunning, Schedule, Start, timeout_of
 from firn_services.dispatcher import Attempt, Head
 from firn_services.errors import StatementFailedError
-from firn_services.heads import Heads, as_scheduled, head_of, whole_cluster
+from firn_services.heads import Heads, Nodes, as_scheduled, head_of, whole_cluster
 from firn_services.observed import ObservedCluster, ObservedWarehouse
 from firn_services.parts import Parts, Run
 from firn_services.reporter import LoadReporter
@@ -108,6 +108,18 @@ class WarehouseQueue:
                     run.task.cancel()
             return True
         return False
+
+    def abort_all(self) -> int:
+        """Cancel what runs and what waits; return how many that are."""
+        ids = [*self._waiting, *self._running]
+        for statement_id in ids:
+            message = f"all statements of warehouse {self._name} were aborted"
+            self.stop(statement_id, StatementFailedError(StatementError.CANCELLED, message))
+        return len(ids)
+
+    def nodes(self) -> Nodes:
+        """Return how the nodes of its clusters stand."""
+        return self._heads.nodes()
 
     async def clear_heads(self) -> None:
         """Stop what the heads hold that does not run here: what an earlier process left."""

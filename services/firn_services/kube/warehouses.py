@@ -72,6 +72,11 @@ class WarehouseWriter:
         """Change fields of the spec and return the warehouse."""
         return await self._merge(resource, {"spec": spec})
 
+    async def replace(self, resource: str, spec: Raw, now: datetime) -> Raw:
+        """Change all of the spec, ask for a suspend, and return the warehouse."""
+        notes = {"annotations": {names.ANNOTATION_SUSPEND_REQUESTED_AT: stamp(now)}}
+        return await self._merge(resource, {"metadata": notes, "spec": spec})
+
     async def request_suspend(self, resource: str, now: datetime) -> Raw:
         """Ask for a suspend, once."""
         return await self._annotate(resource, names.ANNOTATION_SUSPEND_REQUESTED_AT, now)

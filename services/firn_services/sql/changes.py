@@ -19,7 +19,6 @@ from firn_services.sql.roles import FILE, FIND, ROW, TOUCHED, TOUCHED_ROWS, in_r
 from firn_services.sql.targets import Scope, field_of, quoted, refuse_missing, target_of
 from firn_services.sql.types import cast
 
-_ACTION = "__action"
 _PICK = "__pick"
 Assignments = dict[str, exp.Expr]
 

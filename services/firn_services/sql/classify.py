@@ -14,6 +14,7 @@ from firn_services.sql.commands import (
     CreateSchema,
     CreateTable,
     DescribeTable,
+    DescribeWarehouse,
     Drop,
     DropWarehouse,
     ObjectKind,
@@ -93,13 +94,17 @@ def _show(statement: exp.Show, defaults: Defaults) -> Show:
             database = names[-1]
     elif kind is ObjectKind.TABLE:
         schema = defaults.schema
-    return Show(kind, pattern, database, schema)
+    start, limit = statement.args.get("starts_with"), statement.args.get("limit")
+    prefix = start.name if isinstance(start, exp.Expr) else ""
+    return Show(kind, pattern, database, schema, prefix, int(limit.expression.name) if limit else None)
 
 
-def _describe(statement: exp.Describe, defaults: Defaults) -> DescribeTable:
+def _describe(statement: exp.Describe, defaults: Defaults) -> DescribeTable | DescribeWarehouse:
     kind = str(statement.args.get("kind") or "TABLE").upper()
+    if kind == "WAREHOUSE":
+        return DescribeWarehouse(_single(statement.this))
     if kind != "TABLE" or not isinstance(statement.this, exp.Table):
-        raise _later(f"DESCRIBE {kind} is not supported; DESCRIBE TABLE is")
+        raise _later(f"DESCRIBE {kind} is not supported; DESCRIBE TABLE and DESCRIBE WAREHOUSE are")
     return DescribeTable(table_name(statement.this, defaults))
 
 

@@ -20,12 +20,14 @@ class ObjectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """SHOW TABLES | SCHEMAS | DATABASES | WAREHOUSES [LIKE pattern] [IN scope]."""
+    """SHOW TABLES | SCHEMAS | DATABASES | WAREHOUSES [LIKE pattern] [IN scope] [STARTS WITH text] [LIMIT rows]."""
 
     kind: ObjectKind
     like: str | None = None
     database: str | None = None
     schema: str | None = None
+    starts_with: str = ""
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,13 @@ class DescribeTable:
     """DESCRIBE TABLE."""
 
     table: TableName
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeWarehouse:
+    """DESCRIBE WAREHOUSE."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +122,17 @@ class CreateWarehouseCommand:
     name: str
     if_not_exists: bool
     spec: dict[str, object] = field(default_factory=dict)
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SetWarehouse:
-    """ALTER WAREHOUSE … SET; `spec` in the resource's own field names."""
+    """ALTER WAREHOUSE … SET; `spec` in the resource's own field names. `wait`: until its nodes are of the new size."""
 
     name: str
     if_exists: bool
     spec: dict[str, object] = field(default_factory=dict)
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,14 @@ class ResumeWarehouse:
 
 
 @dataclass(frozen=True, slots=True)
+class AbortAll:
+    """ALTER WAREHOUSE … ABORT ALL QUERIES."""
+
+    name: str
+    if_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DropWarehouse:
     """DROP WAREHOUSE."""
 
@@ -157,9 +176,39 @@ class EstimateAcceleration:
     column: str
 
 
+class HistoryFunction(StrEnum):
+    """Functions of INFORMATION_SCHEMA that return what was."""
+
+    STATEMENTS = "QUERY_HISTORY"
+    STATEMENTS_OF_USER = "QUERY_HISTORY_BY_USER"
+    STATEMENTS_OF_WAREHOUSE = "QUERY_HISTORY_BY_WAREHOUSE"
+    LOAD = "WAREHOUSE_LOAD_HISTORY"
+    METERING = "WAREHOUSE_METERING_HISTORY"
+    ACCELERATION = "QUERY_ACCELERATION_HISTORY"
+    EVENTS = "WAREHOUSE_EVENTS_HISTORY"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryCall:
+    """One call; `table` is what the query calls its result, the arguments are the engine's expressions by name."""
+
+    table: str
+    function: HistoryFunction
+    arguments: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """A query over the results of calls, in the engine's dialect."""
+
+    sql: str
+    calls: tuple[HistoryCall, ...]
+
+
 Command = (
     Show
     | DescribeTable
+    | DescribeWarehouse
     | CreateDatabase
     | CreateSchema
     | CreateTable
@@ -172,6 +221,8 @@ Command = (
     | SetWarehouse
     | SuspendWarehouse
     | ResumeWarehouse
+    | AbortAll
     | DropWarehouse
     | EstimateAcceleration
+    | ReadHistory
 )

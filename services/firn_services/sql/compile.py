@@ -17,6 +17,7 @@ from firn_services.errors import StatementFailedError
 from firn_services.sql.binding import bind
 from firn_services.sql.classify import classify
 from firn_services.sql.commands import Command
+from firn_services.sql.history import read_history
 from firn_services.sql.parse import parse
 from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
@@ -83,6 +84,8 @@ class Compiler:
         statement = parse(text)
         if (written := self._writes.compile(statement, text, defaults)) is not None:
             return written
+        if (history := read_history(statement, text, self._catalog, defaults)) is not None:
+            return history
         command = classify(statement, text, defaults)
         return command if command is not None else self._query(statement, text, defaults)
 

@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from firn_model.base import Resource
 from firn_model.sizes import SMALLEST_SNOWPARK_OPTIMIZED, WarehouseSize, WarehouseType
 from firn_model.statements import StatementError
 from firn_model.warehouses import ScalingPolicy, WarehouseSpec
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from firn_services.errors import StatementFailedError
 
@@ -48,6 +50,22 @@ def with_size(spec: Mapping[str, object]) -> dict[str, object]:
     if spec.get("type") == WarehouseType.SNOWPARK_OPTIMIZED:
         return {"size": SMALLEST_SNOWPARK_OPTIMIZED.value, **spec}
     return dict(spec)
+
+
+def whole_spec(spec: Mapping[str, object]) -> dict[str, object]:
+    """Return a merge patch that leaves nothing of an earlier spec; names are those of the resource."""
+    return _whole(WarehouseSpec, spec)
+
+
+def _whole(kind: type[Resource], given: Mapping[str, object]) -> dict[str, object]:
+    made: dict[str, object] = {}
+    for name, field in kind.model_fields.items():
+        value = given.get(alias := field.alias or to_camel(name))
+        inner = field.annotation
+        if isinstance(value, Mapping) and isinstance(inner, type) and issubclass(inner, Resource):
+            value = _whole(inner, value)
+        made[alias] = value
+    return made
 
 
 def is_option(name: str) -> bool:
@@ -116,7 +134,8 @@ def _seconds_or_never(key: str, value: Value) -> object:
     return 0 if value is None else _integer(key, value)
 
 
-def _boolean(key: str, value: Value) -> object:
+def boolean(key: str, value: Value) -> bool:
+    """Return whether a value is TRUE. Raises StatementFailedError when it is no boolean."""
     if (text := _given(key, value)).upper() not in ("TRUE", "FALSE"):
         raise StatementFailedError(StatementError.SYNTAX, f"{key} must be TRUE or FALSE, not {text}")
     return text.upper() == "TRUE"
@@ -148,12 +167,12 @@ _OPTIONS: dict[str, _Option] = {
     "MAX_CLUSTER_COUNT": _Option(("maxClusterCount",), _integer),
     "SCALING_POLICY": _Option(("scalingPolicy",), _one_of(_POLICIES)),
     "AUTO_SUSPEND": _Option(("autoSuspendSeconds",), _seconds_or_never),
-    "AUTO_RESUME": _Option(("autoResume",), _boolean),
-    "INITIALLY_SUSPENDED": _Option((), _boolean),  # a new warehouse starts suspended either way
+    "AUTO_RESUME": _Option(("autoResume",), boolean),
+    "INITIALLY_SUSPENDED": _Option((), boolean),  # a new warehouse starts suspended either way
     "MAX_CONCURRENCY_LEVEL": _Option(("maxConcurrencyLevel",), _integer),
     "STATEMENT_TIMEOUT_IN_SECONDS": _Option(("statementTimeoutSeconds",), _integer),
     "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS": _Option(("statementQueuedTimeoutSeconds",), _integer),
-    "ENABLE_QUERY_ACCELERATION": _Option(("queryAcceleration", "enabled"), _boolean),
+    "ENABLE_QUERY_ACCELERATION": _Option(("queryAcceleration", "enabled"), boolean),
     "QUERY_ACCELERATION_MAX_SCALE_FACTOR": _Option(("queryAcceleration", "maxScaleFactor"), _integer),
     "RESOURCE_MONITOR": _Option(("resourceMonitor",), _text_or_none),
     "POOL": _Option(("pool",), _text),

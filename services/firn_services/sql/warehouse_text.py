@@ -14,6 +14,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from firn_services.errors import StatementFailedError
 from firn_services.sql import warehouse_options
 from firn_services.sql.commands import (
+    AbortAll,
     Command,
     CreateWarehouseCommand,
     ResumeWarehouse,
@@ -22,6 +23,8 @@ from firn_services.sql.commands import (
 )
 from firn_services.sql.position import of_offset
 
+WAIT = "WAIT_FOR_COMPLETION"
+_ACTIONS = "SUSPEND, RESUME, ABORT ALL QUERIES, SET, UNSET or RENAME TO"
 _QUOTED = (TokenType.STRING, TokenType.RAW_STRING, TokenType.IDENTIFIER)
 
 
@@ -116,14 +119,12 @@ def parse_create(text: str) -> Command:
     """Return the command of a CREATE WAREHOUSE. Raises StatementFailedError with position."""
     words = _Words(text)
     words.expect("CREATE")
-    if words.skip("OR", "REPLACE"):
-        message = "CREATE OR REPLACE WAREHOUSE comes later; use ALTER WAREHOUSE … SET"
-        raise StatementFailedError(StatementError.UNSUPPORTED, message)
+    replace = words.skip("OR", "REPLACE")
     words.expect("WAREHOUSE")
-    if_not_exists = words.skip("IF", "NOT", "EXISTS")
+    if_not_exists = not replace and words.skip("IF", "NOT", "EXISTS")
     name = words.name()
     words.skip("WITH")
-    return CreateWarehouseCommand(name, if_not_exists, _settings(words))
+    return CreateWarehouseCommand(name, if_not_exists, _settings(words), replace)
 
 
 def parse_alter(text: str) -> Command:
@@ -132,7 +133,7 @@ def parse_alter(text: str) -> Command:
     words.expect("ALTER", "WAREHOUSE")
     if_exists = words.skip("IF", "EXISTS")
     name = words.name()
-    action = words.next("SUSPEND, RESUME, SET, UNSET or RENAME TO")
+    action = words.next(_ACTIONS)
     command: Command
     match action.text.upper():
         case "SUSPEND":
@@ -140,28 +141,55 @@ def parse_alter(text: str) -> Command:
         case "RESUME":
             command = ResumeWarehouse(name, if_exists, words.skip("IF", "SUSPENDED"))
         case "SET":
-            command = SetWarehouse(name, if_exists, _some(words, _settings(words)))
+            command = _set(words, name, if_exists)
+        case "ABORT":
+            words.expect("ALL", "QUERIES")
+            command = AbortAll(name, if_exists)
         case "UNSET":
             command = SetWarehouse(name, if_exists, _some(words, _unsettings(words)))
         case "RENAME":
             words.expect("TO")
             command = SetWarehouse(name, if_exists, {"name": words.name()})
-        case other:
-            raise StatementFailedError(StatementError.UNSUPPORTED, f"ALTER WAREHOUSE … {other} comes later")
+        case _:
+            words.refuse(action, _ACTIONS)
     words.end()
     return command
+
+
+def _set(words: _Words, name: str, if_exists: bool) -> SetWarehouse:
+    """Return SET, whose WAIT_FOR_COMPLETION is no option of the warehouse but of this very change of size."""
+    spec: dict[str, object] = {}
+    waits: Token | None = None
+    while words.peek():
+        if words.peek() != WAIT:
+            _setting(words, spec)
+            continue
+        key = words.next(WAIT)
+        words.expect("=")
+        token, value = words.value()
+        with words.about(token):
+            waits = key if warehouse_options.boolean(WAIT, value) else None
+        words.skip(",")
+    if waits is not None and "size" not in spec:
+        with words.about(waits):
+            raise StatementFailedError(StatementError.UNSUPPORTED, f"{WAIT} goes with WAREHOUSE_SIZE")
+    return SetWarehouse(name, if_exists, _some(words, spec), waits is not None)
 
 
 def _settings(words: _Words) -> dict[str, object]:
     spec: dict[str, object] = {}
     while words.peek():
-        key = words.key()
-        words.expect("=")
-        token, value = words.value()
-        with words.about(token):
-            warehouse_options.option(key.text, value, spec)
-        words.skip(",")
+        _setting(words, spec)
     return spec
+
+
+def _setting(words: _Words, spec: dict[str, object]) -> None:
+    key = words.key()
+    words.expect("=")
+    token, value = words.value()
+    with words.about(token):
+        warehouse_options.option(key.text, value, spec)
+    words.skip(",")
 
 
 def _unsettings(words: _Words) -> dict[str, object]:

@@ -143,6 +143,21 @@ class StatementStore:
             query = query.where(statements.c.user_name == user)
         return self._all(query)
 
+    def history(
+        self, warehouse: str | None, user: str | None, start: datetime | None, end: datetime | None, limit: int
+    ) -> list[StatementRecord]:
+        """Return the newest statements that ended within a time, without an end those that run still too. Blocks."""
+        query, ended = select(statements).order_by(statements.c.place.desc()).limit(limit), statements.c.ended_at
+        if warehouse is not None:
+            query = query.where(statements.c.warehouse == warehouse)
+        if user is not None:
+            query = query.where(statements.c.user_name == user)
+        if start is not None:
+            query = query.where((ended >= start) | ended.is_(None))
+        if end is not None:
+            query = query.where(ended < end)
+        return self._all(query)
+
     def last_place(self) -> int:
         """Return the highest place given so far; 0 before the first. Blocks."""
         with self._reading() as connection:
