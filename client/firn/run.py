@@ -14,7 +14,7 @@ from firn import output
 from firn.client import LONGEST_POLL_SECONDS, Client
 from firn.errors import Interrupted, StatementFailed, UsageError
 from firn.output import Format
-from firn.session import Session
+from firn.session import Session, is_use
 from firn.split import Statement
 from firn.status import Status
 
@@ -44,16 +44,17 @@ class Runner:
 
     async def run(self, sql: str) -> None:
         """Run one statement. Ctrl-C cancels it, and raises asyncio.CancelledError when that is done."""
-        session = self.session.after(sql)
-        if session is not None:
-            self.session = session
-            return
+        after = self.session.after(sql)
         request = SubmitRequest(
             sql=sql, warehouse=self.session.warehouse, database=self.session.database, schema_name=self.session.schema
         )
         poll = WATCHED_POLL_SECONDS if self.status.is_watched else LONGEST_POLL_SECONDS
         with self.status.statement():
             reply = await self.client.run(request, on_update=self.status.update, poll_seconds=poll)
+            if after is not None:
+                self.session = after
+                if is_use(sql):
+                    return
             self.status.fetching()
             if self.format is Format.ARROW:
                 stream = await self.client.arrow_stream(reply.id)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 _USE = re.compile(
     r"\s*use\s+(?:(warehouse|database|schema|role|secondary\s+roles)\s+)?(.+?)\s*", re.IGNORECASE | re.DOTALL
 )
+_CREATE = re.compile(
+    r'\s*create\s+(?:or\s+replace\s+)?warehouse\s+(?:if\s+not\s+exists\s+)?("(?:[^"]|"")*"|[\w$]+)', re.IGNORECASE
+)
 _PART = re.compile(r'"(?:[^"]|"")*"|[A-Za-z_][A-Za-z0-9_$]*')
 
 
@@ -18,11 +21,14 @@ class Session:
     schema: str | None = None
 
     def after(self, sql: str) -> "Session | None":
-        """Return the session after a USE statement, or None when the text is not one that the session answers.
+        """Return the session after a statement that succeeded, or None when it stays as it is.
 
-        `USE WAREHOUSE w`, `USE [DATABASE] d`, `USE SCHEMA [d.]s`, `USE d.s`. Quoted names keep their case, others
-        become capitals, as Snowflake does.
+        `USE WAREHOUSE w`, `USE [DATABASE] d`, `USE SCHEMA [d.]s`, `USE d.s` choose; CREATE WAREHOUSE makes the new one
+        the session's. Quoted names keep their case, others become capitals, as Snowflake does.
         """
+        if made := _CREATE.match(sql):
+            names = dotted(made.group(1))
+            return replace(self, warehouse=names[0]) if names else None
         found = _USE.fullmatch(sql)
         names = dotted(found.group(2)) if found else None
         if found is None or names is None:
@@ -42,6 +48,11 @@ class Session:
         """Return the context as the prompt shows it."""
         place = ".".join(part for part in (self.database, self.schema) if part)
         return " ".join(part for part in (self.warehouse or "(no warehouse)", place) if part)
+
+
+def is_use(sql: str) -> bool:
+    """Return whether a statement only chooses: its result is of no interest."""
+    return _USE.fullmatch(sql) is not None
 
 
 def dotted(text: str) -> list[str] | None:

@@ -27,7 +27,6 @@ class Status:
         self._quiet = quiet
         self._spinner: Spinner | None = None
         self._started = 0.0
-        self._away: str | None = None
         self._words = ""
 
     @contextlib.contextmanager
@@ -55,7 +54,6 @@ class Status:
             self.say("the services are back", always=True)
         else:
             self.say(f"the services are away ({reason}); waiting for them", always=True)
-        self._away = reason
 
     def say(self, text: str, *, always: bool = False) -> None:
         """Write a line, between the spinner's pictures."""

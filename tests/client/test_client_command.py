@@ -70,9 +70,11 @@ async def test_several_statements_of_a_file(firn: Command, services: FakeService
     assert done.code == 0
     assert [(s.sql, s.warehouse) for s in services.account.submits] == [
         ("SELECT ';'", "DEMO"),
+        ("USE WAREHOUSE other", "DEMO"),
         ("SELECT 2", "OTHER"),
     ]
     assert done.err == ""
+    assert len(done.out.splitlines()) == 4, "what USE answers is not written"
 
 
 async def test_standard_input(firn: Command, services: FakeServices) -> None:

@@ -169,7 +169,11 @@ def test_names_that_repeat_stay_apart() -> None:
         ("USE WAREHOUSE a.b", None),
         ("SELECT 1", None),
         ("USED", None),
+        ("CREATE WAREHOUSE w WAREHOUSE_SIZE = S", Session("W")),
+        ('create or replace warehouse "a b"', Session("a b")),
+        ("CREATE WAREHOUSE IF NOT EXISTS w1", Session("W1")),
+        ("CREATE TABLE warehouse (a INT)", None),
     ],
 )
-def test_use(sql: str, expected: Session | None) -> None:
+def test_who_changes_the_session(sql: str, expected: Session | None) -> None:
     assert Session().after(sql) == expected
