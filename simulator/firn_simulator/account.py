@@ -1,5 +1,8 @@
 """A whole account on a simulated clock: pools, warehouses, and the statements that arrive."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from firn_simulator.clock import EPOCH, Clock
@@ -14,6 +17,21 @@ from firn_simulator.workload import Workload, quantity
 
 LONGEST_WAIT = timedelta(days=14)
 """Statements that have not ended so long after the last arrival never will: there is no room for their nodes."""
+
+
+GARBAGE = 20_000
+"""New objects between two looks for cycles; what is not in one goes at once."""
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Have the garbage collector look seldom: a run makes many small objects that live for one decision."""
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Account:
@@ -50,8 +68,9 @@ class Account:
     def run(self) -> Recorder:
         """Run until every statement has ended; return what was recorded. Clusters that still run then are billed."""
         self.start()
-        while self.step():
-            pass
+        with rare_collections():
+            while self.step():
+                pass
         return self.finish()
 
     def start(self) -> None:

@@ -52,13 +52,14 @@ class Loop:
     was set before the moment was put off, sets itself again: that is rarer than the moment changes.
     """
 
-    __slots__ = ("_alarms", "_clock", "_due", "_reconcile")
+    __slots__ = ("_alarms", "_clock", "_due", "_reconcile", "_ringing")
 
     def __init__(self, clock: Clock, reconcile: Callable[[], datetime | None]) -> None:
         self._clock = clock
         self._reconcile = reconcile
         self._due: datetime | None = None
         self._alarms: list[datetime] = []
+        self._ringing = self._ring
 
     def wake(self, seconds: float = 0.0) -> None:
         """Have it look in so many seconds, unless it will sooner."""
@@ -74,7 +75,7 @@ class Loop:
         """Set an alarm unless one comes before; so each is earlier than all that were set before it and are left."""
         if not self._alarms or due < self._alarms[-1]:
             self._alarms.append(due)
-            self._clock.at(due, self._ring)
+            self._clock.at(due, self._ringing)
 
     def _ring(self) -> None:
         self._alarms.pop()
@@ -87,4 +88,5 @@ class Loop:
         self._due = None
         wake_at = self._reconcile()
         if wake_at is not None:
-            self.wake_at(max(wake_at, self._clock.now))
+            now = self._clock.now
+            self.wake_at(wake_at if wake_at > now else now)

@@ -40,9 +40,13 @@ class SimulatedPool:
         self._recorder = recorder
         self._waiting: dict[str, Callable[[], None]] = {}
         self._lacks: dict[str, int] = {}
+        self._lacking = 0
         self._headless: dict[str, None] = {}
         self._warm: dict[str, Node] = {}
         self._reserved: set[str] = set()
+        self._free: list[Node] | None = None
+        self._is_changed = True
+        self._look_at: datetime | None = None
         self._crowded: deque[str] = deque()
         self._last_claim_at: datetime | None = None
         self._claims_since: datetime | None = None
@@ -65,11 +69,12 @@ class SimulatedPool:
 
     def lacks(self, cluster: str, nodes: int, head: bool) -> None:
         """Note how many nodes a cluster has still to claim, and whether a head is among them."""
+        self._lacking += nodes - self._lacks.pop(cluster, 0)
         if nodes:
             self._lacks[cluster] = nodes
         else:
-            self._lacks.pop(cluster, None)
             self._waiting.pop(cluster, None)
+        self._is_changed = True
         if head:
             self._headless[cluster] = None
         else:
@@ -78,7 +83,9 @@ class SimulatedPool:
 
     def spares(self, count: int, head: bool) -> tuple[Node, ...]:
         """Return the nodes that the next claim takes; those that are no heads leave one to each cluster without."""
-        free = claimable(self._warm.values(), TEMPLATE, self._reserved)
+        if self._free is None:
+            self._free = claimable(self._warm.values(), TEMPLATE, self._reserved)
+        free = self._free
         keep = 0 if head else len(self._headless)
         return tuple(free[: max(0, min(count, len(free) - keep))])
 
@@ -89,6 +96,7 @@ class SimulatedPool:
     def promise(self, node: Node) -> None:
         """Promise a node to a claim that begins."""
         self._reserved.add(node.uid)
+        self._changed()
         pause, now = self._pool.spec.refill.delay_seconds, self._clock.now
         self._claims_since = decisions.claims_since(self._claims_since, self._last_claim_at, pause, now)
         self._last_claim_at = now
@@ -96,6 +104,7 @@ class SimulatedPool:
     def claimed(self, node: Node, role: str, cluster: str, epoch: str, head_uid: str | None, hit: bool) -> Node:
         """Carry out a claim; `hit`: the node waited for it and not the other way round."""
         self._reserved.discard(node.uid)
+        self._changed()
         self._recorder.hits += hit
         self._recorder.misses += not hit
         changed = replace(
@@ -122,11 +131,14 @@ class SimulatedPool:
 
     def _reconcile(self) -> datetime | None:
         now = self._clock.now
+        if not self._is_changed and (self._look_at is None or now < self._look_at):
+            return self._look_at
+        self._is_changed = False
         observed = decisions.Observed(
             pool=self._pool,
             nodes=tuple(self._warm.values()),
             reserved=frozenset(self._reserved),
-            waiting=sum(self._lacks.values()),
+            waiting=self._lacking,
             last_claim_at=self._last_claim_at,
             claims_since=self._claims_since,
         )
@@ -136,7 +148,13 @@ class SimulatedPool:
                 self._create()
             else:
                 self.release(action.node)
-        return now if decision.actions else decision.wake_at
+        self._look_at = now if decision.actions else decision.wake_at
+        return self._look_at
+
+    def _changed(self) -> None:
+        """Note that what the pool's decision reads has changed."""
+        self._is_changed = True
+        self._free = None
 
     def _create(self) -> None:
         """Create a pod. Only the warm nodes are shown to the decision, so slots are numbered here."""
@@ -192,6 +210,8 @@ class SimulatedPool:
     def _put(self, node: Node) -> None:
         was, is_ = self._warm.get(node.name), node.is_warm and not node.deleting
         self.nodes[node.name] = node
+        if is_ or was is not None:
+            self._changed()
         if is_:
             self._warm[node.name] = node
         else:

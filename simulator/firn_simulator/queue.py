@@ -6,6 +6,7 @@ What `firn_services.warehouse_queue` does with an event loop, this does with the
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from firn_model.warehouses import WarehouseSpec
 from firn_services.decide import load as load_decisions
@@ -19,6 +20,12 @@ from firn_simulator.recorder import Recorder
 from firn_simulator.sharing import Sharing
 from firn_simulator.statement import Statement
 from firn_simulator.workload import Physics
+
+
+@lru_cache(maxsize=65_536)
+def _need(memory_bytes: int, dop: int) -> Need:
+    """Return what a statement needs: the same again and again."""
+    return Need(memory_bytes, dop)
 
 
 @dataclass(slots=True)
@@ -73,7 +80,7 @@ class Queue:
                 statement.id,
                 statement.place,
                 statement.arrived_at,
-                Need(statement.memory_bytes, statement.dop or ANY_DOP),
+                _need(statement.memory_bytes, statement.dop or ANY_DOP),
                 self._queued_timeout,
                 run_seconds=seconds,
                 run_timeout=self._timeout,

@@ -43,6 +43,7 @@ class SimulatedWarehouse:
         self._around = around
         self._clock = around.clock
         self._watch = around.physics.watch
+        self._seen_after = timedelta(seconds=self._watch)
         # What the API server would hold. It is changed in place: nobody keeps it, and a copy for each report of a
         # million statements takes longer than all that is decided about it.
         self._load = WarehouseLoad(observed_at=EPOCH, reporter=REPORTER, idle_since=EPOCH)
@@ -72,6 +73,7 @@ class SimulatedWarehouse:
     # What the services write
 
     def _report(self, load: Load) -> None:
+        now = self._clock.now
         vars(self._load).update(
             running=load.running,
             queued=load.queued,
@@ -79,9 +81,9 @@ class SimulatedWarehouse:
             idle_since=load.idle_since,
             queued_seconds=load.queued_seconds,
             clusters=tuple([_cluster_load(share) for share in load.clusters]),
-            observed_at=self._clock.now,
+            observed_at=now,
         )
-        self._loop.wake(self._watch)
+        self._loop.wake_at(now + self._seen_after)
 
     def _emptied(self, cluster: str) -> None:
         if found := self.clusters.get(cluster):
@@ -91,7 +93,7 @@ class SimulatedWarehouse:
 
     def _reconcile(self) -> datetime | None:
         now = self._clock.now
-        known = tuple(c.known for c in self.clusters.values())
+        known = tuple([c.known for c in self.clusters.values()])
         observed = decisions.Observed(self._known, known, ALIVE)
         decision = decisions.decide(observed, now)
         for action in decision.actions:

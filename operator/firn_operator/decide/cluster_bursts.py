@@ -34,6 +34,8 @@ class Bursts:
 def decide_bursts(observed: Observed, now: datetime) -> Bursts:
     """Return what the burst nodes of a cluster that takes work need."""
     terms = observed.burst
+    if not terms.wanted and not observed.burst_spares and not _bursts(observed):
+        return Bursts(wake_at=terms.wish_ends_at)
     leased, ended = _sorted(observed, now)
     gone, release_at = _releases(observed, ended, now)
     over = leased[len(leased) - terms.give_up :] if terms.give_up else []

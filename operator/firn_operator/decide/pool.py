@@ -82,11 +82,14 @@ class Census:
     claimed: tuple[Node, ...] = ()
     parked: tuple[Node, ...] = ()
     reserved: frozenset[str] = field(default=frozenset())
+    free: tuple[Node, ...] = field(init=False)
+    """The ready nodes that no claim is under way for."""
 
-    @property
-    def free(self) -> tuple[Node, ...]:
-        """The ready nodes that no claim is under way for."""
-        return tuple(n for n in self.ready if n.uid not in self.reserved)
+    def __post_init__(self) -> None:
+        free = self.ready
+        if self.reserved:
+            free = tuple([n for n in free if n.uid not in self.reserved])
+        object.__setattr__(self, "free", free)
 
     @property
     def bursts(self) -> tuple[Node, ...]:
@@ -98,8 +101,12 @@ def take_census(observed: Observed, now: datetime) -> Census:
     """Sort the pool's nodes; those being deleted count nowhere."""
     template = observed.pool.template
     timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
-    ready, booting, failed, outdated = list[Node](), list[Node](), list[Node](), list[Node]()
-    claimed, parked = list[Node](), list[Node]()
+    ready: list[Node] = []
+    booting: list[Node] = []
+    failed: list[Node] = []
+    outdated: list[Node] = []
+    claimed: list[Node] = []
+    parked: list[Node] = []
     for node in observed.nodes:
         if node.deleting:
             continue

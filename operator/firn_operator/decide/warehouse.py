@@ -108,7 +108,8 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
     A request counts from its moment: one of a clock that is ahead waits for it, as it would suspend what starts until
     then again and again.
     """
-    early = [at for at in _requests(observed.warehouse) if at > now]
+    requests = _requests(observed.warehouse)
+    early = [at for at in requests if at > now] if requests else []
     if not early:
         return _decide_now(observed, now)
     decision = _decide_now(replace(observed, warehouse=_without(observed.warehouse, early)), now)
@@ -116,8 +117,10 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
 
 
 def _requests(warehouse: Warehouse) -> tuple[datetime, ...]:
-    found = (warehouse.suspend_requested_at, warehouse.resume_requested_at)
-    return tuple(at for at in found if at is not None)
+    suspend, resume = warehouse.suspend_requested_at, warehouse.resume_requested_at
+    if suspend is None and resume is None:
+        return ()
+    return tuple([at for at in (suspend, resume) if at is not None])
 
 
 def _without(warehouse: Warehouse, early: Collection[datetime]) -> Warehouse:
@@ -231,7 +234,7 @@ def replacement(observed: Observed) -> Decision[Action] | None:
     while there are more clusters than the range says, so that no capacity is lost and no statement fails.
     """
     spec = observed.warehouse.spec
-    old = [c for c in observed.active if (c.spec.type, c.spec.pool) != (spec.type, spec.pool)]
+    old = [c for c in observed.active if c.spec.type is not spec.type or c.spec.pool != spec.pool]
     if not old:
         return None
     new = [c for c in observed.active if c not in old]
@@ -273,10 +276,11 @@ def _burden(observed: Observed) -> Callable[[Cluster], tuple[float, int]]:
 def resize(observed: Observed) -> Decision[Action] | None:
     """Return the clusters that get another size, all at once; None when there are none."""
     size = observed.warehouse.spec.size
-    actions = tuple(
-        ResizeCluster(c.name, c.uid, size, Reason.SIZE_CHANGED) for c in observed.active if c.spec.size is not size
-    )
-    return Decision(actions, Reason.SIZE_CHANGED, f"resizing to {size.value}") if actions else None
+    others = [c for c in observed.active if c.spec.size is not size]
+    if not others:
+        return None
+    actions = tuple(ResizeCluster(c.name, c.uid, size, Reason.SIZE_CHANGED) for c in others)
+    return Decision(actions, Reason.SIZE_CHANGED, f"resizing to {size.value}")
 
 
 def _scale(observed: Observed, load: WarehouseLoad | None, now: datetime) -> Decision[Action]:

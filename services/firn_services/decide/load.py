@@ -75,8 +75,11 @@ def is_edge(before: Load, after: Load) -> bool:
     """
     first_queued = before.queued == 0 and after.queued > 0
     all_done = before.queued + before.running > 0 and after.queued + after.running == 0
-    wanted, wants = ({burst.cluster for burst in load.burst} for load in (before, after))
-    return first_queued or all_done or wanted != wants
+    if first_queued or all_done:
+        return True
+    if not before.burst and not after.burst:
+        return False
+    return {burst.cluster for burst in before.burst} != {burst.cluster for burst in after.burst}
 
 
 def decide(load: Load, last: Reported | None, now: datetime) -> Decision:

@@ -194,13 +194,12 @@ class Schedule:
         rooms = [room for room in self._rooms.values() if room.free_dop(limits)]
         if not rooms:
             return
-        patience = timedelta(seconds=limits.patience_seconds)
         fronts = self._line.fronts()
         while fronts and rooms:
             _, _, front = heapq.heappop(fronts)
             found = self._best(front, rooms)
             if found is None:
-                if now - front.queued_at >= patience:
+                if now - front.queued_at >= timedelta(seconds=limits.patience_seconds):
                     kept = self._keep_one_for(front)
                     rooms = [room for room in rooms if room.cluster.name != kept]
                 continue
@@ -213,7 +212,8 @@ class Schedule:
 
     def _best(self, statement: Queued, rooms: list[Room]) -> tuple[Room, Grant] | None:
         """Return the least busy cluster with room, and what the statement gets there."""
-        least, found = 0.0, list[tuple[Room, Grant]]()
+        least = 0.0
+        found: list[tuple[Room, Grant]] = []
         for room in rooms:
             grant = room.fitting(statement.need, self.limits)
             if grant is None:
