@@ -32,6 +32,7 @@ from pool import CpuMeter, PoolWatch
 from resume import use_local_cluster
 
 WAREHOUSE = "BENCH_FIDELITY"
+NAMESPACE = "firn"
 STATEMENT = "SELECT sum(l_quantity * l_extendedprice), count(DISTINCT l_partkey) FROM TPCH.SF1.LINEITEM"
 ROUNDS = 5
 """Measurements of the work: so many alone, and so many of a full node."""
@@ -164,7 +165,7 @@ def simulate(moments: list[float], cpu_seconds: float, spec: dict[str, Any]) -> 
 
 async def bench(plan: Plan, options: Options) -> bool:
     """Measure, simulate, and compare; return whether they agree."""
-    async with connect(options) as client, PoolWatch(options.namespace) as pool:
+    async with connect(options) as client, PoolWatch(options.namespace or NAMESPACE) as pool:
         say("waiting for the pool and for a calm machine")
         await pool.settle()
         await ready(client, plan)
@@ -247,7 +248,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cluster", default="firn", help="name of the local cluster (default firn)")
     parser.add_argument("--url", help="address of the services; by default the local cluster's node port")
-    parser.add_argument("--namespace", default="firn", help="namespace of Firn (default firn)")
+    parser.add_argument("--namespace", default=NAMESPACE, help="namespace of Firn (default firn)")
     arguments = parser.parse_args()
     if not (arguments.n > 0 and 0 < arguments.load < 1 and arguments.concurrency > 0 and arguments.seconds > 0):
         parser.error("--n, --seconds and --concurrency must be above 0, --load between 0 and 1")
