@@ -36,7 +36,7 @@ from engine_cluster import EngineCluster, Hardware, Run, engine_cluster
 from engine_others import DataFusion, DuckDb
 from firn_local.cache import Cache
 from firn_local.layout import Layout
-from firn_local.tpch import QUERIES, ObjectStore, as_answer
+from firn_local.tpch import QUERIES, as_answer
 from firn_model.messages import ObjectStoreAccess
 from firn_services.sql.query import Query
 from measures import percentile
@@ -181,16 +181,6 @@ def _tiny(folder: Path) -> Any:
     return _dataset.Dataset.of_folder("tiny", folder)
 
 
-def _upload(endpoint: str, *datasets: Any) -> None:
-    """Put the files by S3: those that were not have no ETag, and the cache leaves them alone."""
-    s3 = ObjectStore(endpoint, _servers.ACCESS_KEY, _servers.SECRET_KEY).client()
-    s3.create_bucket(Bucket=_dataset.BUCKET)
-    for dataset in datasets:
-        for table in dataset.files:
-            for name, path in dataset.named(table):
-                s3.upload_file(str(path), _dataset.BUCKET, f"{dataset.key}/{table}/{name}")
-
-
 def _cases(suite: Any, names: list[str]) -> list[Case]:
     compiler = suite.dataset.compiler()
     found = []
@@ -272,7 +262,8 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             store = ObjectStoreAccess(
                 endpoint=endpoint, access_key_id=_servers.ACCESS_KEY, secret_access_key=_servers.SECRET_KEY
             )
-            _upload(endpoint, suite.dataset, tiny)
+            for dataset in (suite.dataset, tiny):
+                dataset.upload(endpoint)
             for number in range(given.rounds):
                 async with _pair(store, cores, given.small_mib << 20) as (one, two):
                     await bench.round(number, one, two, given.repeats)

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from firn_local.answers import Answer
-from firn_local.tpch import as_answer
+from firn_local.tpch import ObjectStore, as_answer
 from firn_model.messages import DataFile
 from firn_runtime.cache.placement import owner
 from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
@@ -59,24 +60,20 @@ class Dataset:
         """Return what compiles statements over these tables."""
         return Statements(self)
 
-    def duckdb(self, threads: int = 2) -> duckdb.DuckDBPyConnection:
-        """Return a connection to DuckDB that has the tables as views."""
+    def duckdb(self, threads: int = 2, kind: str = "VIEW") -> duckdb.DuckDBPyConnection:
+        """Return a connection to DuckDB that has the tables: as views of the files, or read as its own (TABLE)."""
         connection = duckdb.connect(config={"threads": threads})
         for table, files in self.files.items():
             names = ", ".join(f"'{path}'" for path in files)
-            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{names}])")
+            connection.execute(f"CREATE {kind} {table} AS SELECT * FROM read_parquet([{names}])")
         return connection
 
-    def put_into(self, root: Path) -> None:
-        """Put the files below an S3 server's folder."""
+    def upload(self, endpoint: str) -> None:
+        """Bring the files to an S3 server by its API: what only stands in its folder has no ETag, nor is it cached."""
+        s3 = _store(endpoint)
         for table in self.files:
-            folder = root / BUCKET / self.key / table
-            folder.mkdir(parents=True)
             for name, path in self.named(table):
-                try:
-                    (folder / name).hardlink_to(path)
-                except OSError:  # on another file system
-                    shutil.copy(path, folder / name)
+                s3.upload_file(str(path), BUCKET, f"{self.key}/{table}/{name}")
 
 
 class Statements:
@@ -149,19 +146,25 @@ def solve(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
     return as_answer(connection.sql(sql).to_arrow_table())
 
 
+def _store(endpoint: str) -> Any:
+    return ObjectStore(endpoint, ACCESS_KEY, SECRET_KEY).client()
+
+
 @contextlib.contextmanager
 def serving(*datasets: Dataset) -> Iterator[str]:
     """Serve datasets by an S3 server of their own; yields its endpoint."""
     root = Path(tempfile.mkdtemp(prefix="firn-verify-"))
     try:
-        for dataset in datasets:
-            dataset.put_into(root)
         port = free_port()
         command = [versitygw(), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{port}"]
         server = subprocess.Popen([*command, "--quiet", "posix", str(root)], stdout=subprocess.DEVNULL)
         try:
             wait_for(port)
-            yield f"http://127.0.0.1:{port}"
+            endpoint = f"http://127.0.0.1:{port}"
+            _store(endpoint).create_bucket(Bucket=BUCKET)
+            for dataset in datasets:
+                dataset.upload(endpoint)
+            yield endpoint
         finally:
             server.terminate()
             server.wait(10)

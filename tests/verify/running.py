@@ -32,6 +32,8 @@ class Rig:
     spilled_bytes: int = 0
     lost_nodes: int = 0
     in_stages: int = 0
+    bytes_from_cache: int = 0
+    bytes_from_store: int = 0
     whole_because: dict[str, int] = field(default_factory=dict)
 
     async def verdict(self, statement: Statement, right: Answer) -> str | None:
@@ -72,6 +74,8 @@ class Rig:
 
     def _note(self, finish: Finish) -> None:
         self.spilled_bytes += finish.statistics.bytes_spilled_local
+        self.bytes_from_cache += finish.statistics.bytes_from_cache
+        self.bytes_from_store += finish.statistics.bytes_from_object_store
         profile = finish.profile
         if profile is None:
             return

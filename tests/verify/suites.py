@@ -43,7 +43,7 @@ def tpcds(cache: Cache, scale: str) -> Suite:
 def random(seed: int, count: int) -> Suite:
     """Return so many random statements from a seed on."""
     dataset = small_tables.write(Path(tempfile.mkdtemp(prefix="firn-small-")))
-    connection = dataset.duckdb(threads=1)
+    connection = dataset.duckdb(threads=1, kind="TABLE")
 
     def statement(name: str) -> tuple[Statement, Answer]:
         found = random_statement(int(name))

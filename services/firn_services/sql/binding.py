@@ -12,6 +12,7 @@ from firn_services.sql.check import check
 from firn_services.sql.columns import name_columns
 from firn_services.sql.dialect import Engine
 from firn_services.sql.meanings import keep_meanings
+from firn_services.sql.outer_joins import keep_missing_apart
 from firn_services.sql.predicates import bounds
 from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
 from firn_services.sql.roles import FILE, ROW, WITH_ROWS
@@ -50,7 +51,7 @@ def bind(
         name_columns(statement, naming)
     keep_conditions_above_totals(statement)
     keep_meanings(statement, tables)
-    sql = statement.sql(dialect=Engine, comments=False)
+    sql = keep_missing_apart(statement, tables).sql(dialect=Engine, comments=False)
     schema = check(sql, tables, text)
     snapshots = tuple(_snapshot(name, t, catalog, limits.get(t.name, ())) for name, t in tables.items())
     return Bound(sql, schema, tables, snapshots)
