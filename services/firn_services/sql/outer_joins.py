@@ -135,9 +135,8 @@ def _is_read(column: exp.Column, select: exp.Select) -> bool:
 
 def _copy(relation: exp.Expr, name: str, columns: dict[str, list[exp.Column]]) -> None:
     """Put copies of columns beside them, and read those."""
-    while isinstance(relation, exp.Query) and not (isinstance(relation, exp.Subquery) and relation.alias == name):
-        assert relation.parent is not None  # a query in FROM stands in parentheses with its name
-        relation = relation.parent
+    if isinstance(relation, exp.Query):  # a query in FROM stands in parentheses with its name
+        relation = next((found for found in _with_parents(relation) if found.alias == name), relation)
     if not isinstance(relation, exp.Table | exp.Subquery) or relation.args.get("joins"):
         return
     copies = []
@@ -150,6 +149,13 @@ def _copy(relation: exp.Expr, name: str, columns: dict[str, list[exp.Column]]) -
     select = exp.Select(expressions=[exp.Column(this=exp.Star(), table=_name(name)), *copies])
     select.set("from_", exp.From(this=relation.copy()))
     relation.replace(exp.Subquery(this=select, alias=exp.TableAlias(this=_name(name))))
+
+
+def _with_parents(query: exp.Expr) -> Iterator[exp.Expr]:
+    found: exp.Expr | None = query
+    while isinstance(found, exp.Query):
+        yield found
+        found = found.parent
 
 
 def _read_copy(read: exp.Column) -> None:
