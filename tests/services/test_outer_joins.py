@@ -5,15 +5,14 @@ import itertools
 import pyarrow as pa
 import pytest
 from datafusion import SessionConfig, SessionContext
-from firn_services.sql.compile import Compiler
 from firn_services.sql.query import Query
-from firn_services.sql.resolve import Defaults
 
-from tests.services.test_compile import TPCH, FakeCatalog
+from tests.services.fake_catalog import FakeCatalog
+from tests.services.test_compile import compiled
 
-DEFAULTS = Defaults("TPCH", "SF1")
 ROWS = 30_000
 """More than the engine takes at a time."""
+FILLED = {"PART": ROWS, "PARTSUPP": ROWS // 3}
 KEYED = "(SELECT ps_partkey AS k, 1 AS flag FROM partsupp)"
 FIXED = "partsupp ON p_partkey = ps_partkey AND ps_availqty = 5"
 ALL = "SELECT * FROM part LEFT JOIN {} x ON p_partkey = k"
@@ -24,23 +23,25 @@ def engine() -> SessionContext:
     """An engine with as many parts as ROWS, each third of them in partsupp."""
     context = SessionContext(SessionConfig().with_target_partitions(1))
     catalog = FakeCatalog()
-    for name in TPCH:
-        schema = catalog.load(next(t for t in catalog.tables() if t.name == name.upper())).schema
-        values: dict[str, list[object]] = {column: [] for column in schema.names}
-        if name == "part":
-            values = {column: [None] * ROWS for column in schema.names} | {"p_partkey": list(range(ROWS))}
-        if name == "partsupp":
-            keys = list(range(0, ROWS, 3))
-            values = {column: [None] * len(keys) for column in schema.names}
-            values |= {"ps_partkey": keys, "ps_availqty": [5] * len(keys)}
-        context.from_arrow(pa.table(values, schema=schema), f"tpch_sf1_{name}")
+    for name in catalog.tables():
+        schema = catalog.load(name).schema
+        values = {
+            column: pa.nulls(FILLED.get(name.name, 0), kind)
+            for column, kind in zip(schema.names, schema.types, strict=True)
+        }
+        if name.name == "PART":
+            values["p_partkey"] = pa.array(range(ROWS), pa.int64())
+        if name.name == "PARTSUPP":
+            values["ps_partkey"] = pa.array(range(0, ROWS, 3), pa.int64())
+            values["ps_availqty"] = pa.array([5] * FILLED["PARTSUPP"], pa.int64())
+        context.from_arrow(pa.table(values, schema=schema), f"tpch_sf1_{name.name.lower()}")
     return context
 
 
 def rows(engine: SessionContext, sql: str) -> list[tuple[object, ...]]:
-    compiled = Compiler(FakeCatalog(), DEFAULTS).compile(sql, DEFAULTS)
-    assert isinstance(compiled, Query)
-    return [tuple(row.values()) for row in engine.sql(compiled.sql).to_pylist()]
+    query = compiled(sql)
+    assert isinstance(query, Query)
+    return [tuple(row.values()) for row in engine.sql(query.sql).to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,6 @@ def test_what_needs_no_copy_has_none() -> None:
         "SELECT ps_suppkey FROM part LEFT JOIN partsupp ON p_partkey = ps_partkey ORDER BY 1",
     ]
     for sql in plain:
-        compiled = Compiler(FakeCatalog(), DEFAULTS).compile(sql, DEFAULTS)
-        assert isinstance(compiled, Query)
-        assert "RANDOM" not in compiled.sql, sql
+        query = compiled(sql)
+        assert isinstance(query, Query)
+        assert "RANDOM" not in query.sql, sql
