@@ -28,7 +28,18 @@ class EventHistory:
         self._clusters: dict[str, tuple[str, SeenCluster]] = {}
         self._told: OrderedDict[str, None] = OrderedDict()
         self._unsaved: dict[str, Happened] = {}
+        self._last: dict[str, Happened] = {}
         self._saving = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Read what was last told of each warehouse: what happened while no services ran is told by it."""
+        self._last = await asyncio.to_thread(self._store.last)
+
+    def all_seen(self, now: datetime) -> None:
+        """Take that every warehouse that there is was seen: the others have gone."""
+        gone = (events.dropped_since(one, now) for one in self._last.values())
+        self._tell([one for one in gone if one is not None])
+        self._last = {}
 
     def see_warehouse(self, resource: str, warehouse: ObservedWarehouse | None, now: datetime) -> None:
         """Take the newest state of a warehouse; None when it is gone."""
@@ -41,6 +52,8 @@ class EventHistory:
         if before is not None and before.uid == after.uid and after.generation < before.generation:
             return  # an older state than what a request was answered with
         self._warehouses[resource] = after
+        if (stored := self._last.pop(resource, None)) is not None:
+            self._tell(events.since(stored, after, now))
         if before is None:
             for of, cluster in self._clusters.values():
                 if of == resource:
@@ -71,8 +84,8 @@ class EventHistory:
         while len(self._told) > MOST_TOLD:
             self._told.popitem(last=False)
 
-    async def newest(self, resource: str, start: datetime, end: datetime, limit: int) -> list[Happened]:
-        """Return a warehouse's events between two times, the newest first."""
+    async def newest(self, resource: str | None, start: datetime, end: datetime, limit: int) -> list[Happened]:
+        """Return a warehouse's events between two times, or those of all, the newest first."""
         await self.save()
         return await asyncio.to_thread(self._store.newest, resource, start, end, limit)
 

@@ -147,10 +147,8 @@ class HistoryReader:
     async def _happened(self, given: Given, user: str, now: datetime) -> Rows:
         del user
         start, end = _span(given, now)
-        rows: Rows = []
-        for resource, _ in self._warehouses(given):
-            rows += [_event(one) for one in await self._events.newest(resource, start, end, MOST_LIMIT)]
-        return rows
+        found = await self._events.newest(None, start, end, MOST_LIMIT)
+        return [_event(one) for one in found if _matches(given.get("WAREHOUSE_NAME"), one.warehouse)]
 
     def _warehouses(self, given: Given) -> list[tuple[str, str]]:
         """Return metadata.name and SQL name of the warehouses that are asked for."""

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -156,6 +156,7 @@ class Services:
         self.writer.start()
         try:
             await self.logins.open(self.settings.admin_user, self.settings.admin_password.get_secret_value())
+            await self.events.open()
             self._missing.discard("store")
             watches = (self.warehouses.run(), self.clusters.run())
             savers = (self.experience.run(), self.load_history.run(), self.events.run())
@@ -179,6 +180,7 @@ class Services:
         await asyncio.to_thread(self.experience.load)
         await asyncio.to_thread(self.compiler.compile, "SELECT 1", self.compiler.defaults(None, None))
         await self.warehouses.synced.wait()
+        self.events.all_seen(datetime.now(UTC))
         await self.clusters.synced.wait()
         await self.account.clear_heads()
         await self.statements.recover()

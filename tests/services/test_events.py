@@ -7,6 +7,8 @@ import pytest
 from firn_model.sizes import WarehouseSize
 from firn_model.warehouses import WarehousePhase, WarehouseSpec
 from firn_services.decide.events import (
+    Event,
+    EventState,
     Happened,
     SeenCluster,
     SeenWarehouse,
@@ -14,6 +16,7 @@ from firn_services.decide.events import (
     of_drop,
     of_gone_cluster,
     of_warehouse,
+    since,
 )
 
 T0 = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -124,3 +127,29 @@ def test_a_cluster_that_is_gone_was_drained_once() -> None:
     assert of_gone_cluster(CLUSTER, SUSPENDED, NOW).id in {e.id for e in drained}
     resized = of_cluster(CLUSTER, replace(CLUSTER, size="S"), RUNNING, NOW)
     assert ("RESIZE_CLUSTER", "COMPLETED", "XS to S", 9) in told(resized)
+
+
+STORED = RUNNING.happened(Event.RESUME_WAREHOUSE, EventState.COMPLETED, at(2), "Running", at(0))
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "expected"),
+    [
+        pytest.param(STORED, RUNNING, [], id="nothing"),
+        pytest.param(
+            STORED,
+            replace(RUNNING, spec=WarehouseSpec(size=WarehouseSize.S)),
+            [("RESIZE_WAREHOUSE", "COMPLETED", "XS to S", 9)],
+            id="resized",
+        ),
+        pytest.param(
+            STORED,
+            replace(RUNNING, uid="other", created_at=at(5)),
+            [("DROP_WAREHOUSE", "COMPLETED", "seen by no services", 9)],
+            id="dropped, and another of its name created",
+        ),
+        pytest.param(of_drop(RUNNING, at(3)), replace(RUNNING, uid="other", created_at=at(5)), [], id="dropped before"),
+    ],
+)
+def test_what_happened_while_no_services_ran(stored: Happened, found: SeenWarehouse, expected: list) -> None:
+    assert told(since(stored, found, NOW)) == expected

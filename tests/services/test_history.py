@@ -98,3 +98,21 @@ async def test_events_are_told_once_over_a_restart(settings: Settings, signing_k
             ("CREATE_WAREHOUSE", "COMPLETED"), ("RESIZE_WAREHOUSE", "COMPLETED"), ("ALTER_WAREHOUSE", "COMPLETED"),
             ("RESUME_WAREHOUSE", "COMPLETED"), ("SPINUP_CLUSTER", "STARTED"), ("SPINDOWN_CLUSTER", "STARTED"),
         }  # fmt: skip
+
+
+async def test_what_happened_while_no_services_ran_is_told_at_the_next_start(
+    settings: Settings, signing_key: tuple
+) -> None:
+    async with TestAccount(settings, signing_key[0]) as account:
+        for name in ("resized", "dropped", "gone before"):
+            await account.submit(f'CREATE WAREHOUSE "{name}"')
+        await account.submit('DROP WAREHOUSE "gone before"')
+    await account.kube.merge(WAREHOUSES, "resized", {"spec": {"size": "M"}})
+    await account.kube.delete(WAREHOUSES, "dropped", account.kube.objects[WAREHOUSES]["dropped"]["metadata"]["uid"])
+    told = "SELECT warehouse_name, event_reason FROM TABLE(INFORMATION_SCHEMA.WAREHOUSE_EVENTS_HISTORY("
+    told += "DATEADD('day', -1, CURRENT_TIMESTAMP()))) WHERE event_name <> 'CREATE_WAREHOUSE' ORDER BY warehouse_name"
+    for _ in range(2):
+        async with TestAccount(settings, signing_key[0], account.kube) as again:
+            assert (await again.submit(told))["result"]["rows"] == [
+                ["dropped", "seen by no services"], ["gone before", ""], ["resized", "XS to M"]
+            ]  # fmt: skip

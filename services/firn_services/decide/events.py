@@ -6,7 +6,7 @@ that start again, or see a state twice, tell it once.
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -15,6 +15,8 @@ from firn_model.warehouses import WarehousePhase, WarehouseSpec
 KEEP = timedelta(days=365)
 _IDS = uuid.UUID("6f1d3c52-3b0e-5a0f-9d0a-0e6c6c1f7a11")
 LONGEST_REASON = 64
+UNSEEN = "seen by no services"
+"""The reason of a drop at a time when no services ran."""
 
 
 class Event(StrEnum):
@@ -148,6 +150,28 @@ def _phase(before: SeenWarehouse | None, after: SeenWarehouse, now: datetime) ->
             yield after.happened(suspend, EventState.STARTED, at, after.reason, after.suspended_at)
             if after.phase is WarehousePhase.SUSPENDED:
                 yield after.happened(suspend, EventState.COMPLETED, now, after.reason, after.suspended_at)
+
+
+def since(stored: Happened, found: SeenWarehouse, now: datetime) -> list[Happened]:
+    """Return what happened to a warehouse between the last event that is stored of it and now, unseen.
+
+    Only its size is in the events; when it happened nobody knows. An older warehouse of its name has gone.
+    """
+    if stored.at < found.created_at:
+        gone = dropped_since(stored, now)
+        return [gone] if gone is not None else []
+    if stored.size == found.spec.size.value:
+        return []
+    words = f"{stored.size} to {found.spec.size.value}"
+    return [found.happened(Event.RESIZE_WAREHOUSE, EventState.COMPLETED, now, words, found.generation or now)]
+
+
+def dropped_since(stored: Happened, now: datetime) -> Happened | None:
+    """Return that a warehouse is gone of which an event is stored; None when its end is stored too."""
+    if stored.event is Event.DROP_WAREHOUSE:
+        return None
+    event, state, about = Event.DROP_WAREHOUSE, EventState.COMPLETED, event_id(stored.id, Event.DROP_WAREHOUSE)
+    return replace(stored, id=about, at=now, event=event, state=state, reason=UNSEEN, cluster_number=None)
 
 
 def of_drop(last: SeenWarehouse, now: datetime) -> Happened:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, Row, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from firn_services.decide.events import KEEP, Event, EventState, Happened
@@ -30,31 +30,45 @@ class EventStore:
 
         await self._writer.write(operation)
 
-    def newest(self, resource: str, start: datetime, end: datetime, limit: int) -> list[Happened]:
-        """Return a warehouse's events between two times, the newest first. Blocks."""
+    def newest(self, resource: str | None, start: datetime, end: datetime, limit: int) -> list[Happened]:
+        """Return a warehouse's events between two times, or those of all, the newest first. Blocks."""
         query = (
             select(table)
-            .where(table.c.warehouse_resource == resource, table.c.at >= start, table.c.at < end)
+            .where(table.c.at >= start, table.c.at < end)
             .order_by(table.c.at.desc(), table.c.state, table.c.event)
             .limit(limit)
         )
+        if resource is not None:
+            query = query.where(table.c.warehouse_resource == resource)
         with self._engine.connect().execution_options(reading=True) as connection:
             rows = connection.execute(query).all()
-        return [
-            Happened(
-                id=row.id,
-                at=row.at,
-                resource=row.warehouse_resource,
-                warehouse=row.warehouse,
-                event=Event(row.event),
-                state=EventState(row.state),
-                reason=row.reason,
-                size=row.size,
-                cluster_count=row.cluster_count,
-                cluster_number=row.cluster_number,
-            )
-            for row in rows
-        ]
+        return [_happened(row) for row in rows]
+
+    def last(self) -> dict[str, Happened]:
+        """Return the newest event of each warehouse, by metadata.name. Blocks."""
+        newest = select(table.c.warehouse_resource, func.max(table.c.at).label("at")).group_by(
+            table.c.warehouse_resource
+        )
+        times = newest.subquery()
+        same = (table.c.warehouse_resource == times.c.warehouse_resource) & (table.c.at == times.c.at)
+        with self._engine.connect().execution_options(reading=True) as connection:
+            rows = connection.execute(select(table).join(times, same)).all()
+        return {row.warehouse_resource: _happened(row) for row in rows}
+
+
+def _happened(row: Row[Any]) -> Happened:
+    return Happened(
+        id=row.id,
+        at=row.at,
+        resource=row.warehouse_resource,
+        warehouse=row.warehouse,
+        event=Event(row.event),
+        state=EventState(row.state),
+        reason=row.reason,
+        size=row.size,
+        cluster_count=row.cluster_count,
+        cluster_number=row.cluster_number,
+    )
 
 
 def _row(one: Happened) -> dict[str, object]:
