@@ -7,7 +7,7 @@ cache as it reads (NSDI'20 paper, sections 4.2 and 6.1, lazy consistent hashing)
 
 import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 _DIGEST_BYTES = 8
 _KEY_BYTES = 32
@@ -17,23 +17,6 @@ def owner(name: str, nodes: Iterable[str]) -> str:
     """Return the node that a file belongs to, whatever the order of the nodes. Raises ValueError without nodes."""
     key = name.encode()
     return max(nodes, key=lambda node: (_score(key, node), node))
-
-
-def by_owner(names: Iterable[str], nodes: Sequence[str]) -> dict[str, list[str]]:
-    """Return each node's files in their given order, nodes without files included. Raises ValueError without nodes.
-
-    Costs one hash a file and node.
-    """
-    found: dict[str, list[str]] = {node: [] for node in nodes}
-    for name in names:
-        found[owner(name, nodes)].append(name)
-    return found
-
-
-def ranked(name: str, nodes: Iterable[str]) -> list[str]:
-    """Return the nodes from the file's owner on: who would own it if those before were gone."""
-    key = name.encode()
-    return sorted(nodes, key=lambda node: (_score(key, node), node), reverse=True)
 
 
 def _score(key: bytes, node: str) -> bytes:
