@@ -83,6 +83,12 @@ def statement(reply: StatementReply) -> Single:
     return Single(_statement_facts(reply), statements([reply]), below)
 
 
+def said(reply: StatementReply) -> Listing:
+    """Return what the services say of a command that they have done."""
+    text = str(reply.result.rows[0][0]) if reply.result is not None and reply.result.rows else ""
+    return Listing(("Status",), (False,), [[text]], [{"status": text}], "")
+
+
 def warehouses(replies: Sequence[WarehouseReply]) -> Listing:
     """Return warehouses with their state at a glance."""
     return Listing(

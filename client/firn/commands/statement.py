@@ -63,7 +63,10 @@ def profile(
     *,
     options: Options,
 ) -> None:
-    """Show how a statement ran: its stages, nodes, rows, bytes, spills and where the time went."""
+    """Show how a statement ran, stage by stage.
+
+    Its nodes, rows, bytes and spills, and where the time went.
+    """
     from firn.answer import answer
     from firn.picture import Picture
     from firn.profile_text import ProfileText

@@ -26,7 +26,7 @@ def list_(output: Output = RowFormat.TABLE, *, options: Options) -> None:
     answer(options, output, call)
 
 
-@app.command(epilog="Example:  firn table register SALES.PUBLIC.ORDERS s3://lake/orders/1.parquet")
+@app.command(epilog="\b\nExample:  firn table register SALES.PUBLIC.ORDERS s3://lake/orders/1.parquet")
 @grouped
 def register(
     name: Annotated[str, typer.Argument(help="DATABASE.SCHEMA.TABLE; plain names become capitals.")],
@@ -36,7 +36,10 @@ def register(
     *,
     options: Options,
 ) -> None:
-    """Make existing Parquet files an Iceberg table, without copying them."""
+    """Make existing Parquet files a table.
+
+    It is an Iceberg table; the files are not copied.
+    """
     from firn_model.api import RegisterTable
 
     from firn import lists

@@ -1,4 +1,4 @@
-"""`firn warehouse`: list, show, create, alter, suspend, resume, and what warehouse_history.py adds."""
+"""`firn warehouse`: list, show, create, alter, suspend, resume, drop, and what warehouse_history.py adds."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from firn.lists import Listing, Single
 
 app = typer.Typer(help="Look after warehouses.", no_args_is_help=True)
-warehouse_history.add_to(app)
 Name = Annotated[str, typer.Argument(help="SQL name of the warehouse.")]
 
 
@@ -43,7 +42,7 @@ def show(name: Name, output: Output = RowFormat.TABLE, *, options: Options) -> N
     answer(options, output, call)
 
 
-@app.command(epilog="Example:  firn warehouse create REPORTS --size M --max-clusters 4 --auto-suspend 60")
+@app.command(epilog="\b\nExample:  firn warehouse create REPORTS --size M --max-clusters 4 --auto-suspend 60")
 @grouped
 def create(
     name: Name,
@@ -67,7 +66,9 @@ def create(
     answer(options, output, call)
 
 
-@app.command(epilog="Example:  firn warehouse alter REPORTS --size L --scaling-policy Economy --resource-monitor ''")
+@app.command(
+    epilog="\b\nExample:  firn warehouse alter REPORTS --size L --scaling-policy Economy --resource-monitor ''"
+)
 @grouped
 def alter(
     name: Name,
@@ -98,7 +99,10 @@ def alter(
 @app.command()
 @grouped
 def suspend(name: Name, output: Output = RowFormat.TABLE, *, options: Options) -> None:
-    """Suspend a warehouse: running statements finish; the next statement resumes it."""
+    """Suspend a warehouse: running statements finish.
+
+    The next statement resumes it.
+    """
     from firn import lists
     from firn.answer import answer
 
@@ -119,3 +123,33 @@ def resume(name: Name, output: Output = RowFormat.TABLE, *, options: Options) ->
         return lists.warehouse(await client.resume(name))
 
     answer(options, output, call)
+
+
+@app.command()
+@grouped
+def drop(
+    name: Name,
+    if_exists: Annotated[bool, typer.Option("--if-exists", help="Say nothing when there is none.")] = False,
+    output: Output = RowFormat.TABLE,
+    *,
+    options: Options,
+) -> None:
+    """Drop a warehouse: running statements finish.
+
+    Statements that wait for it fail. Its history stays.
+    """
+    from firn_model.api import SubmitRequest
+
+    from firn import lists
+    from firn.answer import answer
+
+    quoted = '"' + name.replace('"', '""') + '"'
+    wanted = SubmitRequest(sql=f"DROP WAREHOUSE {'IF EXISTS ' if if_exists else ''}{quoted}")
+
+    async def call(client: "Client") -> "Listing":
+        return lists.said(await client.run(wanted))
+
+    answer(options, output, call)
+
+
+warehouse_history.add_to(app)

@@ -18,7 +18,7 @@ Last = Annotated[str, typer.Option("--last", help="How far back: 30m, 8h, 14d.")
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `firn warehouse`."""
-    app.command(epilog="Example:  firn warehouse load REPORTS --last 8h --picture load.svg")(load)
+    app.command(epilog="\b\nExample:  firn warehouse load REPORTS --last 8h --picture load.svg")(load)
     app.command()(events)
     app.command()(advice)
     app.command()(usage)
@@ -36,9 +36,10 @@ def load(
     *,
     options: Options,
 ) -> None:
-    """Show a warehouse's load: statements that ran and waited, on average, and how busy its clusters were.
+    """Show a warehouse's load over time.
 
-    The last hour has a grain of 5 s; of 14 days, 5 minutes are kept.
+    How many statements ran and waited, on average, and how busy its clusters were. The last hour has a grain of 5 s;
+    of 14 days, 5 minutes are kept.
     """
     from firn import load_chart
     from firn.answer import answer
@@ -64,7 +65,10 @@ def events(
     *,
     options: Options,
 ) -> None:
-    """Show what happened to a warehouse and its clusters, newest first: resumes, suspends, clusters, sizes, limits."""
+    """Show what happened to a warehouse, newest first.
+
+    Resumes, suspends, clusters that start and stop, sizes, limits of resource monitors.
+    """
     from firn import lists
     from firn.answer import answer
 
@@ -84,7 +88,10 @@ def advice(
     *,
     options: Options,
 ) -> None:
-    """Advise on a warehouse's size, clusters and auto-suspend, with the figures that each advice rests on."""
+    """Advise on its size, clusters and auto-suspend.
+
+    With the figures that each advice rests on, and the ALTER WAREHOUSE that follows it.
+    """
     from firn import lists
     from firn.answer import answer
 
