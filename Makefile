@@ -57,6 +57,10 @@ bench-engine: venv ## Time the engine beside DataFusion and DuckDB on the same d
 	@.venv/bin/python -m firn_local leaf
 	@PYTHONPATH=. .venv/bin/python bench/engine.py $(ARGS)
 
+.PHONY: bench-bounded
+bench-bounded: venv ## Run the engine with little memory beside plenty, resumable; the last line is JSON
+	@PYTHONPATH=. .venv/bin/python bench/bounded.py $(ARGS)
+
 .PHONY: verify
 verify: venv ## Compare every answer with DuckDB's, in every setting, resumable; the last line is JSON
 	@.venv/bin/python -m tests.verify $(ARGS)

@@ -33,6 +33,8 @@ class Hardware:
     """The processors that it may use, by their numbers."""
     memory_bytes: int
     storage_bytes: int = 16 << 30
+    bounds: tuple[int, int] | None = None
+    """Bytes for execution and for the exchange in memory; None: the product's shares of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class EngineCluster:
         """Start a node, on its cores only, and make it usable."""
         folder = Path(tempfile.mkdtemp(prefix="firn-bench-"))
         program = Path(__file__).with_name("engine_node.py")
-        sizes = (len(hardware.cores), hardware.memory_bytes, hardware.storage_bytes)
+        sizes = (len(hardware.cores), hardware.memory_bytes, hardware.storage_bytes, *(hardware.bounds or ()))
         process = await asyncio.create_subprocess_exec(
             sys.executable, program, folder, *(str(size) for size in sizes), stdout=subprocess.PIPE
         )

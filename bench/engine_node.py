@@ -1,7 +1,9 @@
-"""One node of `make bench-engine`: `engine_node.py FOLDER CORES MEMORY-BYTES STORAGE-BYTES`, without Ray or agent.
+"""One node of the engine's benchmarks, without Ray or agent.
 
-It has the shares of a node's memory and local disk that the product gives them, and prints its door, host:port, when it
-serves.
+    engine_node.py FOLDER CORES MEMORY-BYTES STORAGE-BYTES [POOL-BYTES EXCHANGE-BYTES]
+
+It has the shares of a node's memory and local disk that the product gives them, unless the last two are given, and
+prints its door, host:port, when it serves.
 """
 
 import asyncio
@@ -17,13 +19,13 @@ from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import key_of
 
 
-async def serve(folder: Path, settings: NodeSettings) -> None:
+async def serve(folder: Path, settings: NodeSettings, pool_bytes: int, exchange_bytes: int) -> None:
     """Serve until killed."""
     cache = FileCache(
         settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes, settings.memory_cache_bytes
     )
-    engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
-    pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
+    engine = Engine(settings.cpu, pool_bytes, settings.spill_dir, cache)
+    pieces = PieceStore(settings.exchange_dir, exchange_bytes, settings.exchange_disk_bytes)
     server = EngineServer(engine, pieces, key_of("cluster"))
     await server.listen(folder / "engine.sock")
     port = await server.listen_to_cluster("127.0.0.1")
@@ -32,7 +34,7 @@ async def serve(folder: Path, settings: NodeSettings) -> None:
 
 
 if __name__ == "__main__":
-    place, cores, memory_bytes, storage_bytes = Path(sys.argv[1]), *(int(text) for text in sys.argv[2:])
+    place, cores, memory_bytes, storage_bytes = Path(sys.argv[1]), *(int(text) for text in sys.argv[2:5])
     os.environ["TOKIO_WORKER_THREADS"] = str(max(2, cores))  # as the product's nodes
     told = NodeSettings(
         pod_uid="bench",
@@ -42,4 +44,5 @@ if __name__ == "__main__":
         local_storage_bytes=storage_bytes,
         local_dir=place,
     )
-    asyncio.run(serve(place, told))
+    bounds = [int(text) for text in sys.argv[5:]] or [told.pool_bytes, told.exchange_memory_bytes]
+    asyncio.run(serve(place, told, *bounds))

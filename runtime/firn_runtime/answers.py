@@ -290,5 +290,5 @@ def _failure(error: BaseException | None, cancelled: bool) -> Failure:
         )
     if isinstance(error, ExchangeFullError):
         message = f"No room is left for what the statement's stages exchange: {error}. Use a larger warehouse."
-        return Failure(error=StatementError.OUT_OF_MEMORY, message=message)
+        return TaskFailure(error=StatementError.OUT_OF_MEMORY, message=message, is_exchange_full=True)
     raise error or AssertionError("an answer that ended without an error or a reply")

@@ -85,13 +85,16 @@ class Attempt:
         ledger: Ledger,
         number: int,
         began: float,
+        alone: bool = False,
     ) -> None:
+        """`alone`: one task at a time on each node."""
         self._cluster = cluster
         self._dispatch = dispatch
         self._send = send
         self._plan = plan
         self._ledger = ledger
         self._began = began
+        self._alone = alone
         self._id = f"{dispatch.statement_id}.{dispatch.attempt}.{number}"
         self._files = WrittenFiles(dispatch, number)
         self._schedule = Schedule(tuple(_spec(stage) for stage in plan.stages))
@@ -183,7 +186,7 @@ class Attempt:
             run = await self._started(node.pod_uid, hold)
             try:
                 await run.frames()
-                slots = self._dispatch.parallelism or node.cores
+                slots = 1 if self._alone else self._dispatch.parallelism or node.cores
                 self._events.put_nowait(NodeUsable(node.pod_uid, slots, node.role == ROLE_BURST, is_head))
                 await run.frames()
             finally:
@@ -347,7 +350,8 @@ class Attempt:
             self._retried(start)
             self._events.put_nowait(InputLost(start.run, failure.lost_node))
             return
-        self.is_exhausted = failure.error is StatementError.OUT_OF_MEMORY and not self._has_sent_rows
+        out_of_memory = failure.error is StatementError.OUT_OF_MEMORY and not failure.is_exchange_full
+        self.is_exhausted = out_of_memory and not self._has_sent_rows
         self._end(failed(Failure(error=failure.error, message=failure.message, retryable=failure.retryable)))
 
     def _retried(self, start: StartTask) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 from firn_model.frames import FrameType, encode
 from firn_model.messages import Dispatch, Failure, Finish, Statistics
@@ -18,8 +19,27 @@ from firn_runtime.tasks import (
     PlanReply,
 )
 
-RETRIES = ((1, False), (4, False), (4, True))
-"""Plans of a statement that runs out of memory: finer partitions by a factor, joins by sorting."""
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a statement is planned: the more of it, the less memory it takes and the longer it runs."""
+
+    finer: int = 1
+    """More partitions by this factor: what a task holds of a join's or an aggregate's rows is the smaller."""
+    sort_merge: bool = False
+    """Joins by sorting, which spills what finds no room; joins by hash do not."""
+    alone: bool = False
+    """One task at a time on each node."""
+
+
+PLANS: tuple[Plan, ...] = (
+    Plan(),
+    Plan(finer=4),
+    Plan(finer=16),
+    Plan(finer=4, sort_merge=True),
+    Plan(16, sort_merge=True, alone=True),
+)
+"""What is tried in turn while memory runs out; after the last one the statement fails."""
 
 
 class RunsWhole(Exception):
@@ -33,27 +53,37 @@ class RunsWhole(Exception):
 class DistributedStatement:
     """One statement from its plan to its end."""
 
-    def __init__(self, cluster: Cluster, dispatch: Dispatch, send: Send) -> None:
+    def __init__(
+        self, cluster: Cluster, dispatch: Dispatch, send: Send, *, exhausted: Finish | Failure | None = None
+    ) -> None:
+        """`exhausted`: it ran whole and found no room in memory."""
         self._cluster = cluster
         self._dispatch = dispatch
         self._send = send
         self._ledger = Ledger()
+        self._plans = PLANS
+        if exhausted is not None:
+            self._plans = PLANS[1:]
+            self._exhausted(exhausted)
+            self._ledger.wasted.append(exhausted.statistics)
         self._began = time.monotonic()
         self._stages: tuple[PlannedStage, ...] = ()
 
     async def run(self) -> Ended:
         """Run to the end. Raises RunsWhole before anything has run, Stopped when cancelled, EngineLostError."""
         try:
-            for number, (finer, sort_merge) in enumerate(RETRIES):
-                reply = await self._plan(finer, sort_merge)
+            for number, plan in enumerate(self._plans):
+                reply = await self._plan(plan)
                 if isinstance(reply, Failure):
                     return failed(reply)
                 self._stages = reply.stages
-                attempt = Attempt(self._cluster, self._dispatch, self._send, reply, self._ledger, number, self._began)
+                attempt = Attempt(
+                    self._cluster, self._dispatch, self._send, reply, self._ledger, number, self._began, plan.alone
+                )
                 ended = await attempt.run()
-                if number + 1 == len(RETRIES) or not attempt.is_exhausted:
+                if not attempt.is_exhausted or plan is self._plans[-1]:
                     break
-                self._ledger.replanned_because.append(getattr(ended.outcome, "message", ""))
+                self._exhausted(ended.outcome)
             return self._told(ended)
         except asyncio.CancelledError:
             statistics = self._statistics()
@@ -61,7 +91,13 @@ class DistributedStatement:
         finally:
             self._cluster.members.release(self._dispatch.statement_id)
 
-    async def _plan(self, finer: int, sort_merge: bool) -> PlanReply | Failure:
+    def _exhausted(self, outcome: Finish | Failure) -> None:
+        """Note that memory ran out, and what ran until then: it counts for nothing of the next plan's stages."""
+        if isinstance(outcome, Failure):
+            self._ledger.replanned_because.append(outcome.message)
+        self._ledger.begin_anew()
+
+    async def _plan(self, plan: Plan) -> PlanReply | Failure:
         usable = self._cluster.members.usable()
         cores = max(node.cores for node in usable)
         homes = [node.pod_uid for node in usable if node.role != ROLE_BURST][: self._dispatch.nodes]
@@ -69,8 +105,8 @@ class DistributedStatement:
             stage=whole(self._dispatch),
             slots=(self._dispatch.parallelism or cores) * (self._dispatch.nodes + self._most_bursts),
             nodes=tuple(homes),
-            finer=finer,
-            sort_merge=sort_merge,
+            finer=plan.finer,
+            sort_merge=plan.sort_merge,
         )
         run = await self._cluster.executor.run(asked, ENGINE_WAIT_SECONDS)
         try:

@@ -40,6 +40,9 @@ SETTINGS = {
     "datafusion.catalog.information_schema": "false",
     "datafusion.sql_parser.dialect": "PostgreSQL",
 }
+_SORT_RESERVED_BYTES = 10 << 20
+"""What each sort sets aside for merging what it has spilled, DataFusion's default; less of a small pool."""
+_SORTS_AT_ONCE = 64
 _TRIES = 3
 """How often a statement begins anew because a file of it was rewritten."""
 _FILE_ERRORS = (StatementError.CORRUPT_FILE, StatementError.OBJECT_MISSING)
@@ -93,7 +96,9 @@ class Engine:
     def __init__(self, cpus: int, pool_bytes: int, spill_dir: Path, cache: FileCache) -> None:
         spill_dir.mkdir(parents=True, exist_ok=True)
         runtime = RuntimeEnvBuilder().with_disk_manager_specified(str(spill_dir)).with_fair_spill_pool(pool_bytes)
-        config = SessionConfig(SETTINGS).with_target_partitions(cpus)
+        reserved = str(min(_SORT_RESERVED_BYTES, pool_bytes // _SORTS_AT_ONCE))
+        settings = {**SETTINGS, "datafusion.execution.sort_spill_reservation_bytes": reserved}
+        config = SessionConfig(settings).with_target_partitions(cpus)
         self.context = SessionContext(config, runtime)
         self.cache = cache
         self.planner = Planner(SETTINGS)

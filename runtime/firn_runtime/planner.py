@@ -21,6 +21,7 @@ from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.sizes import SizeCheck
 from firn_runtime.tasks import PlanAsked, PlannedStage, PlannedTask, PlanReply
 
+_OPTIMIZER = "datafusion.optimizer"
 _CUTTABLE = {
     "datafusion.optimizer.prefer_existing_union": "true",
     "datafusion.optimizer.enable_round_robin_repartition": "false",
@@ -33,6 +34,8 @@ _CUTTABLE = {
     "datafusion.optimizer.repartition_file_min_size": str(1 << 20),
 }
 """Source: engine notes, "Distributed plans with DataFusion", Settings."""
+_BROADCAST_BYTES, _BROADCAST_ROWS = 1 << 20, 1 << 17
+"""A join's side that is estimated to be smaller goes to all tasks whole; DataFusion's defaults."""
 _DESCRIBED = (CannotCutError, RecursionError)
 
 
@@ -78,7 +81,12 @@ class Planner:
         partitions = partitions_for(total, asked.slots) * asked.finer
         with self._binding:
             self.context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
-            self.context.sql(f"SET datafusion.optimizer.prefer_hash_join = {not asked.sort_merge}")
+            self.context.sql(f"SET {_OPTIMIZER}.prefer_hash_join = {not asked.sort_merge}")
+            # Memory may have run out because an estimate was wrong: then it is trusted the less.
+            for name, most in (("", _BROADCAST_BYTES), ("_rows", _BROADCAST_ROWS)):
+                self.context.sql(
+                    f"SET {_OPTIMIZER}.hash_join_single_partition_threshold{name} = {most // asked.finer**2}"
+                )
             return bind(self.context, sizes.stores, asked.stage, {})
 
 

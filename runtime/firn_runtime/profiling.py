@@ -77,6 +77,11 @@ class Ledger:
     burst: int = 0
     burst_nodes: set[str] = field(default_factory=set)
 
+    def begin_anew(self) -> None:
+        """Take what has run as wasted: the statement is planned again, into other stages."""
+        self.wasted += [run.used for run in self.ran]
+        self.ran.clear()
+
     def add_counts(self, counts: Counts) -> None:
         """Take over what a schedule has counted."""
         self.tasks += counts.tasks

@@ -153,6 +153,7 @@ class TaskFailure(Failure):
     """Why a task has failed."""
 
     lost_node: str | None = Field(default=None, description="The node whose pieces were not to be had.")
+    is_exchange_full: bool = Field(default=False, description="Out of room for pieces, which no other plan mends.")
 
 
 class Hold(Message):

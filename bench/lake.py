@@ -1,0 +1,53 @@
+"""An S3 server whose objects are kept between runs: TPC-H at one scale factor, uploaded once."""
+
+import contextlib
+import importlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from firn_local.cache import Cache
+from firn_local.tpch import ObjectStore
+from firn_model.messages import ObjectStoreAccess
+
+_servers: Any = importlib.import_module("tests.runtime.conftest")
+_dataset: Any = importlib.import_module("tests.verify.dataset")
+
+
+@contextlib.contextmanager
+def lake(cache: Cache, dataset: Any) -> Iterator[ObjectStoreAccess]:
+    """Serve a dataset; yields the access to it.
+
+    The files are put by S3: those that were not have no ETag, and the cache of a node leaves them alone.
+    """
+    with _served(cache.get("lake", dataset.key, lambda root: _fill(root, dataset))) as access:
+        yield access
+
+
+def _fill(root: Path, dataset: Any) -> None:
+    with _served(root) as access:
+        s3 = ObjectStore(access.endpoint, access.access_key_id, access.secret_access_key).client()
+        s3.create_bucket(Bucket=_dataset.BUCKET)
+        for table in dataset.files:
+            for name, path in dataset.named(table):
+                s3.upload_file(str(path), _dataset.BUCKET, f"{dataset.key}/{table}/{name}")
+
+
+@contextlib.contextmanager
+def _served(root: Path) -> Iterator[ObjectStoreAccess]:
+    port = _servers.free_port()
+    access = ObjectStoreAccess(
+        endpoint=f"http://127.0.0.1:{port}",
+        access_key_id=_servers.ACCESS_KEY,
+        secret_access_key=_servers.SECRET_KEY,
+    )
+    keys = ("--access", access.access_key_id, "--secret", access.secret_access_key)
+    command = [_servers.versitygw(), *keys, "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(root)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _servers.wait_for(port)
+        yield access
+    finally:
+        server.terminate()
+        server.wait(10)
