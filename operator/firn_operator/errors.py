@@ -9,6 +9,7 @@
     │   ├── ConflictError     409: it exists, or a precondition does not hold
     │   ├── InvalidError      422: also a JSON patch whose test failed
     │   ├── ForbiddenError    403: RBAC, quota or admission
+    │   ├── ExpiredError      410: what a watch would go on from is forgotten; list anew
     │   └── UnavailableError  no answer, or 429 or 5xx: the outcome is unknown, ask again
     └── AgentError            talking to a node
         ├── RefusedError      it answered no
@@ -54,6 +55,10 @@ class InvalidError(ApiError):
 
 class ForbiddenError(ApiError):
     """Access, a quota or admission forbids it."""
+
+
+class ExpiredError(ApiError):
+    """The version that a watch would go on from is forgotten."""
 
 
 class UnavailableError(ApiError):

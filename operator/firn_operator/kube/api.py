@@ -17,7 +17,7 @@ What the operator's Role must allow, all in its own namespace:
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ from firn_operator import metrics
 from firn_operator.errors import (
     ApiError,
     ConflictError,
+    ExpiredError,
     ForbiddenError,
     InvalidError,
     NotFoundError,
@@ -42,6 +43,11 @@ MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT_SECONDS = 10.0
 PAGE = 500
 """So many objects are listed at once."""
+WATCH_SECONDS = 240
+"""After so long the server ends a watch, and the next one goes on from there."""
+SILENCE_SECONDS = 90.0
+"""Bookmarks come once a minute, so a watch that is silent for longer is broken."""
+CONNECT_SECONDS = 10.0
 MOST_CONNECTIONS = 100
 KEEP_ALIVE_SECONDS = 75.0
 Raw = dict[str, Any]
@@ -67,6 +73,7 @@ ERRORS: dict[int, type[ApiError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    410: ExpiredError,
     422: InvalidError,
     429: UnavailableError,
 }
@@ -124,6 +131,29 @@ class KubeApi:
             if not token:
                 return
 
+    async def watch(self, resource: str, version: str, selector: str = "") -> AsyncGenerator[list[Raw]]:
+        """Yield the events after `version`, bookmarks included and those together that came together.
+
+        It ends when the server ends it in order. Raises ExpiredError when the version is forgotten, UnavailableError
+        when the connection breaks or falls silent, and the ApiError of a refusal.
+        """
+        query = f"?watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}"
+        path = self._path(resource) + query + (f"&labelSelector={quote(selector)}" if selector else "")
+        headers = {"Accept": JSON}
+        url = await self._authorized("GET", path, headers)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        try:
+            async with self._session.get(url, headers=headers, timeout=timeout) as answer:
+                if answer.status >= 300:
+                    raise _error("GET", path, answer.status, await answer.read())
+                rest = b""
+                async for chunk in answer.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    if lines:
+                        yield [json.loads(line) for line in lines]
+        except (aiohttp.ClientError, TimeoutError, json.JSONDecodeError) as error:
+            raise UnavailableError(f"GET {path}: the watch broke: {error or 'silence'}") from error
+
     async def create(self, resource: str, manifest: Raw) -> Raw:
         """Create an object and return it. Raises ConflictError when it exists."""
         return await self.request("POST", self._path(resource), manifest)
@@ -163,8 +193,7 @@ class KubeApi:
     ) -> Raw:
         """Call the API server and return its JSON. Raises the ApiError of its answer."""
         headers = {"Content-Type": kind, "Accept": JSON}
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        url = URL(self._client.configuration.host + path, encoded=True)
+        url = await self._authorized(method, path, headers)
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         started = time.monotonic()
@@ -178,6 +207,11 @@ class KubeApi:
         if answer.status < 300:
             return dict(json.loads(text))
         raise _error(method, path, answer.status, text)
+
+    async def _authorized(self, method: str, path: str, headers: dict[str, str]) -> URL:
+        """Add a token that is valid now to the headers, where one is used; return the URL."""
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        return URL(self._client.configuration.host + path, encoded=True)
 
 
 def _error(method: str, path: str, status: int, text: bytes) -> ApiError:

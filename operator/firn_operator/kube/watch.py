@@ -1,6 +1,9 @@
-"""The watches, by Kopf, and the lists that correct them.
+"""The watches, and the lists that correct them.
 
-Kopf's event handlers only: no handler of creations or updates, so no finalizer, no annotation and no write of Kopf's.
+Warehouses, pools, monitors and Leases come by Kopf, by its event handlers only: no handler of creations or updates, so
+no finalizer, no annotation and no write of Kopf's. What the operator itself makes and what changes most, pods and
+clusters, comes by a watch of our own (kube/follow.py).
+
 Watches never report what vanished between two of them, and a silent one looks like a quiet one. So every resource is
 also listed now and then; what a list brought first was missed by the watch, and when that goes on, or when not even the
 operator's own Lease is seen to be renewed, the watch counts as broken.
@@ -20,11 +23,13 @@ from kopf import OperatorRegistry, OperatorSettings
 from firn_operator import metrics
 from firn_operator.errors import ApiError
 from firn_operator.kube.api import CLUSTERS, LEASES, MONITORS, NODE_SELECTOR, PAGE, PODS, POOLS, WAREHOUSES, KubeApi
+from firn_operator.kube.follow import Followed
 from firn_operator.observe import parse
 from firn_operator.observe.account import Account
 
 log = structlog.get_logger()
 
+BY_KOPF = (MONITORS, POOLS, WAREHOUSES)
 RESOURCES = (MONITORS, POOLS, PODS, WAREHOUSES, CLUSTERS)
 SERVER_TIMEOUT_SECONDS = 240
 CLIENT_TIMEOUT_SECONDS = 270
@@ -50,32 +55,25 @@ class Watches:
         self._lease_seen_at = time.monotonic()
         self._listed_at = time.monotonic()
         self._bad_lists = dict.fromkeys(RESOURCES, 0)
+        self._followed = {r: Followed(api, account, r, NODE_SELECTOR if r == PODS else "") for r in RESOURCES}
 
     async def list_all(self) -> None:
         """Correct the memory by a consistent list of every resource. Raises ApiError."""
-        for resource in RESOURCES:
-            await self._settle(resource)
+        for followed in self._followed.values():
+            await followed.settle()
         try:
             self._learn_lease(await self._api.get(LEASES, names.LEASE_SERVICES))
         except ApiError as error:
             log.info("services' lease not read", error=str(error))
         self._listed_at = time.monotonic()
 
-    async def _settle(self, resource: str) -> int:
-        selector = NODE_SELECTOR if resource == PODS else ""
-        items, version = list[Any](), 0
-        async for page in self._api.list_pages(resource, selector):
-            items += self._account.read(resource, page["items"])
-            version = int(page["metadata"]["resourceVersion"])
-        return self._account.settle(resource, items, version)
-
     async def resync(self) -> None:
         """List again and again; count what the watches missed."""
         while True:
             await asyncio.sleep(self._resync_seconds)
             try:
-                for resource in RESOURCES:
-                    missed = await self._settle(resource)
+                for resource, followed in self._followed.items():
+                    missed = await followed.settle()
                     self._bad_lists[resource] = self._bad_lists[resource] + 1 if missed else 0
                     metrics.MISSED_CHANGES.labels(resource).inc(missed)
                     if missed:
@@ -98,16 +96,17 @@ class Watches:
         return None
 
     async def run(self) -> None:
-        """Watch until cancelled, or until Kopf ends by itself or by a signal."""
+        """Watch until cancelled, or until a watch fails in a way that nobody expected."""
         stop = asyncio.Event()
         registry, settings = OperatorRegistry(), _settings()
         kopf.on.login(registry=registry)(_login)
-        for resource in RESOURCES:
+        for resource in BY_KOPF:
             self._register(registry, resource)
         kopf.on.event("coordination.k8s.io", "v1", LEASES, registry=registry)(self._lease_event)
         tasks = await kopf.spawn_tasks(
             registry=registry, settings=settings, standalone=True, namespaces=[self._api.namespace], stop_flag=stop
         )
+        tasks = [*tasks, *(asyncio.create_task(self._followed[r].follow()) for r in (PODS, CLUSTERS))]
         # Not kopf.run_tasks: at its end it cancels every task of the loop that it does not know.
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -122,15 +121,9 @@ class Watches:
     def _register(self, registry: OperatorRegistry, resource: str) -> None:
         async def seen(event: kopf.RawEvent, **_: Any) -> None:
             metrics.WATCH_EVENTS.labels(resource).inc()
-            if event["type"] == "DELETED":
-                self._account.forget(resource, event["object"])
-            else:
-                self._account.learn(resource, event["object"])
+            self._account.notice(resource, event["type"] or "ADDED", event["object"])
 
-        if resource == PODS:
-            kopf.on.event("", "v1", PODS, registry=registry, labels=_NODE_LABELS, id=resource)(seen)
-        else:
-            kopf.on.event(names.GROUP, names.VERSION, resource, registry=registry, id=resource)(seen)
+        kopf.on.event(names.GROUP, names.VERSION, resource, registry=registry, id=resource)(seen)
 
     async def _lease_event(self, event: kopf.RawEvent, **_: Any) -> None:
         raw = event["object"]
@@ -158,9 +151,6 @@ class _NothingKept(kopf.DiffBaseStorage):
         pass
 
 
-_NODE_LABELS = {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.COMPONENT_NODE}
-
-
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
@@ -175,7 +165,6 @@ def _settings() -> OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.reconnect_backoff = 0.1
     settings.networking.request_timeout = 30
-    settings.watching.label_selectors[PODS] = NODE_SELECTOR
     settings.watching.chunk_size = PAGE
     settings.queueing.idle_timeout = WORKER_IDLE_SECONDS
     settings.persistence.diffbase_storage = _NothingKept()

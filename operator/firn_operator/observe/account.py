@@ -75,26 +75,23 @@ class Account:
         """Remember that this pod is gone."""
         self.state.nodes.remove(node.name, node.uid)
 
-    def learn(self, resource: str, raw: Raw) -> None:
-        """Remember an object that a watch brought; what cannot be read is left alone until it changes."""
-        try:
-            if resource == PODS:
-                self.learn_node(raw)
-            elif resource == WAREHOUSES:
-                self.learn_warehouse(raw)
-            elif resource == CLUSTERS:
-                self.learn_cluster(raw)
-            elif resource == POOLS:
-                self.learn_pool(raw)
-            elif resource == MONITORS:
-                self.learn_monitor(raw)
-        except UnreadableError as error:
-            log.warning("object cannot be read", resource=resource, name=raw["metadata"]["name"], error=str(error))
+    def notice(self, resource: str, event: str, raw: Raw) -> None:
+        """Take in what a watch brought; what cannot be read is left alone until it changes.
 
-    def forget(self, resource: str, raw: Raw) -> None:
-        """Remember that an object is gone."""
-        name, uid = raw["metadata"]["name"], raw["metadata"]["uid"]
-        self._shelves[resource][0].remove(name, uid)
+        Most of it is known from the answers to own writes: that is not read again.
+        """
+        meta = raw["metadata"]
+        shelf, read = self._shelves[resource]
+        if event == "DELETED":
+            shelf.remove(meta["name"], meta["uid"])
+            return
+        known = shelf.get(meta["name"])
+        if known is not None and known.uid == meta["uid"] and known.version >= parse.version_of(raw):
+            return
+        try:
+            shelf.put(read(raw))
+        except UnreadableError as error:
+            log.warning("object cannot be read", resource=resource, name=meta["name"], error=str(error))
 
     def read(self, resource: str, listed: Iterable[Raw]) -> list[Known]:
         """Return the objects of a list, those that are known as they are without reading them again."""
