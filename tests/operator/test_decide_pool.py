@@ -119,6 +119,11 @@ LATE = node(2, ready=False, age=131)
             (),
             id="a promised node is neither free nor surplus",
         ),
+        pytest.param(
+            observe(pool(2), node(1), node(2), reserved=frozenset({"u2"})),
+            (),
+            id="and is replaced when it is claimed, not before",
+        ),
         pytest.param(observe(pool(1), OLD), created(2), id="an outdated node serves until it is replaced"),
         pytest.param(
             observe(pool(2), OLD, node(2), node(3)), deleted(OLD, Reason.OUTDATED), id="and goes when it is replaced"

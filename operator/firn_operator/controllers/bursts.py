@@ -26,7 +26,7 @@ from firn_operator.decide.cluster_actions import SetLease
 from firn_operator.decide.cluster_observed import NO_BURSTS
 from firn_operator.decide.monitor import limit_of
 from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse, has_no_room
-from firn_operator.decide.pool import Census, take_census, target_of
+from firn_operator.decide.pool import Census
 from firn_operator.errors import ConflictError, InvalidError, NotFoundError
 from firn_operator.kube.api import PODS, KubeApi
 from firn_operator.kube.claim import look_again
@@ -52,13 +52,12 @@ class Leases:
         bursting = state.bursting(cluster.spec.pool)
         if pool is None or pool.deleting or warehouse is None or all(c.uid != cluster.uid for c in bursting):
             return NO_BURSTS, ()
-        observed = self._pools.observe(pool)
-        census = take_census(observed, now)
-        target = target_of(observed, now)
-        room = self._room(pool, census, observed.waiting, target, now)
+        survey = self._pools.survey(pool, now)
+        waiting, target = survey.observed.waiting, survey.target
+        room = self._room(pool, survey.census, waiting, target, now)
         found = terms(cluster.uid, [self._asker(c, now) for c in bursting], room)
         wish = wish_of(warehouse, cluster, now)
-        keep = left_to_others(observed.waiting, target, pool.spec.burst_share)
+        keep = left_to_others(waiting, target, pool.spec.burst_share)
         spares = self._pools.spares(pool.name, found.claim, keep, like=self._pools.head_of(cluster))
         return replace(found, lease=self.lease(cluster), wish_ends_at=wish.expires_at), spares
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import defaultdict
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -28,6 +30,7 @@ from firn_operator.decide.pool import (
     claims_since,
     decide,
     take_census,
+    target_of,
     words,
 )
 from firn_operator.decide.reason import Reason
@@ -45,12 +48,31 @@ LONGEST_STATUS_PAUSE = timedelta(seconds=5)
 """And no longer than this, however many claims there are."""
 WORDS_LAST = timedelta(milliseconds=500)
 """How long what was said of a pool is said again."""
-SECONDS_A_NODE = 0.000_1
-"""A pool is looked at whole, so that a larger one is looked at less often: about a tenth of the time of one core."""
+SECONDS_A_NODE = 0.000_2
+"""A pool is looked at whole, so that a larger one is looked at less often: about a twentieth of one core."""
 SECONDS_A_WORD = 0.04
 """A cluster that waits says why; all that wait together do not write more often than this."""
 CREATIONS_AT_ONCE = 8
-"""Calls at the same time that make nodes: those of claims come between them."""
+"""Calls at the same time that make nodes; one at a time while claims come, whose calls go between them."""
+CLAIMS_COME = timedelta(milliseconds=500)
+"""How long after a claim another is expected."""
+LOOK_LASTS = timedelta(milliseconds=200)
+"""How long the look lasts by which nodes are deleted: each is deleted only while it is as it was seen then."""
+DOUBTED = frozenset({Reason.ORPHANED, Reason.WAREHOUSE_GONE})
+"""Reasons that rest on something's absence: that is asked for first."""
+SURVEY_LASTS = timedelta(milliseconds=100)
+"""How long a survey holds while nothing changes: only what is late changes by time alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A pool as a whole, and what of the memory that rests on."""
+
+    at: datetime
+    stand: tuple[int, int]
+    observed: Observed
+    census: Census
+    target: int
 
 
 class PoolController:
@@ -69,8 +91,10 @@ class PoolController:
         account.state.listeners.append(lambda before, after: self._demands.node_changed(before, after, utc_now()))
         self._words: dict[str, tuple[datetime, str]] = {}
         self._misses: dict[str, tuple[datetime, Reason]] = {}
+        self._surveys: dict[str, Survey] = {}
         self._written_at: dict[str, datetime] = {}
         self._creations = asyncio.Semaphore(CREATIONS_AT_ONCE)
+        self._beside_claims = asyncio.Semaphore(1)
 
     def pace(self, name: str) -> float:
         """Return the least time in seconds between two looks at a pool."""
@@ -87,7 +111,8 @@ class PoolController:
         nodes = state.nodes_of_pool(pool.name)
         claimed = [n.claimed_at for n in nodes if n.claimed_at]
         parked = tuple(n for n in nodes if n.is_parked)
-        could = (c for c in state.clusters_of_pool(pool.name) if fits(c, pool) and not self.is_outdated(c))
+        lacking = (*state.headless_of_pool(pool.name), *state.short_of_pool(pool.name))
+        could = (c for c in lacking if fits(c, pool) and not self.is_outdated(c))
         shortages = (self.shortage(c) for c in could)
         refused_at, refusal = self._refusals.get(pool.name, (None, ""))
         return Observed(
@@ -104,6 +129,16 @@ class PoolController:
             refusal=refusal,
             demand=self._demands.of(pool, utc_now()),
         )
+
+    def survey(self, pool: Pool, now: datetime) -> Survey:
+        """Return what is known of a pool, counted; as it was a moment ago, if nothing has changed since."""
+        stand = (self._account.state.changes, self.reservations.changes)
+        last = self._surveys.get(pool.name)
+        if last is None or last.stand != stand or now >= last.at + SURVEY_LASTS:
+            observed = self.observe(pool)
+            last = Survey(now, stand, observed, take_census(observed, now), target_of(observed, now))
+            self._surveys[pool.name] = last
+        return last
 
     def _parking(self, pool: Pool, nodes: tuple[Node, ...], parked: tuple[Node, ...]) -> Parking:
         return Parking(
@@ -230,8 +265,7 @@ class PoolController:
         for creation in creations:
             self._creating[name].add(creation.slot)
         await asyncio.gather(*(self._create(pool, c) for c in creations))
-        for deletion in deletions:
-            await self._delete(pool, deletion)
+        await self._delete_all(pool, deletions, now)
         if decision.actions:
             return utc_now()
         return earliest((decision.wake_at, next_hour(now), await self._write_status(observed, census, decision, now)))
@@ -240,7 +274,7 @@ class PoolController:
         """Create a slot's pod. Its name makes that idempotent, so an unknown outcome is settled by trying again."""
         manifest = node_pod(pool.name, pool.uid, pool.spec, action.slot, self._account.public_key, action.boot_failures)
         try:
-            async with self._creations:
+            async with self._creations, self._calm(pool.name):
                 raw = await self._api.create(PODS, manifest)
         except ConflictError:
             raw = await self._existing(node_name(pool.name, action.slot)) or {}
@@ -258,6 +292,11 @@ class PoolController:
         metrics.ACTIONS.labels("pool", "CreateNode", action.reason.value).inc()
         log.info("pool", action="CreateNode", pool=pool.name, slot=action.slot, reason=action.reason.value)
 
+    def _calm(self, name: str) -> AbstractAsyncContextManager[object]:
+        """Have nodes made one at a time while a pool's claims come: these come first."""
+        last = self._last_claim.get(name)
+        return self._beside_claims if last and utc_now() < last + CLAIMS_COME else nullcontext()
+
     async def _existing(self, name: str) -> Raw | None:
         try:
             return await self._api.get(PODS, name)
@@ -269,19 +308,32 @@ class PoolController:
         log.warning("pod refused", pool=pool.name, error=str(error))
         self._events.tell("WarehousePool", pool.name, pool.uid, Reason.CREATE_REFUSED, str(error))
 
+    async def _delete_all(self, pool: Pool, deletions: list[DeleteNode], now: datetime) -> None:
+        """Delete nodes, each if a fresh look decides the same; one look lasts for several."""
+        looked_at, decided = now, frozenset(deletions)
+        for deletion in deletions:
+            if deletion.reason in DOUBTED and await self._exists(deletion):
+                continue
+            if deletion.reason in DOUBTED or utc_now() >= looked_at + LOOK_LASTS:
+                looked_at = utc_now()
+                again = decide(self.observe(pool), looked_at)
+                decided = frozenset(a for a in again.actions if isinstance(a, DeleteNode))
+            node = deletion.node
+            unchanged = self._account.state.nodes.get(node.name) == node and node.uid not in self.reservations.nodes
+            if unchanged and deletion in decided:
+                await self._delete(pool, deletion)
+
     async def _delete(self, pool: Pool, action: DeleteNode) -> None:
-        """Delete a node, if a fresh look decides the same; a warm one only while it is unchanged."""
-        if action.reason is Reason.ORPHANED and await self._epoch_exists(action.node):
-            return
-        if action.reason is Reason.WAREHOUSE_GONE and await self._warehouse_exists(action.node):
-            return
-        again = decide(self.observe(pool), utc_now())
-        if action not in again.actions:
-            return
+        """Delete a node; a warm one only while it is unchanged."""
         await self.delete_pod(action.node, unchanged=action.node.is_warm or action.node.is_parked)
         metrics.ACTIONS.labels("pool", "DeleteNode", action.reason.value).inc()
         log.info("pool", action="DeleteNode", pool=pool.name, node=action.node.name, reason=action.reason.value)
         self._events.tell("WarehousePool", pool.name, pool.uid, action.reason, f"node {action.node.name} is deleted")
+
+    async def _exists(self, deletion: DeleteNode) -> bool:
+        """Ask the API server whether what a node was claimed or is parked for exists after all."""
+        orphaned = deletion.reason is Reason.ORPHANED
+        return await (self._epoch_exists if orphaned else self._warehouse_exists)(deletion.node)
 
     async def _epoch_exists(self, node: Node) -> bool:
         """Ask the API server whether the cluster that a node was claimed for exists after all."""

@@ -13,6 +13,8 @@ class Reservations:
         self._cluster_by_node: dict[str, str] = {}
         self._nodes_by_cluster: dict[str, dict[str, str]] = {}
         self._bursts: set[str] = set()
+        self.changes = 0
+        """How often anything has changed."""
 
     @property
     def nodes(self) -> AbstractSet[str]:
@@ -38,6 +40,7 @@ class Reservations:
 
     def take(self, cluster_uid: str, node_name: str, node_uid: str, is_burst: bool = False) -> None:
         """Promise a free node to a cluster."""
+        self.changes += 1
         if is_burst:
             self._bursts.add(node_uid)
         self._cluster_by_node[node_uid] = cluster_uid
@@ -47,6 +50,7 @@ class Reservations:
         """Take a promise back: the claim's outcome is known."""
         if self._cluster_by_node.pop(node_uid, None) is None:
             return
+        self.changes += 1
         self._bursts.discard(node_uid)
         promised = self._nodes_by_cluster[cluster_uid]
         del promised[node_uid]

@@ -6,6 +6,7 @@ without it, nodes that boot alongside doubled the time of a resume. A pool that 
 that keep coming would keep it from refilling.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -41,7 +42,7 @@ class Observed:
     """The parked nodes; None when there are none."""
     waiting: int = 0
     """Clusters that wait for a node of this pool."""
-    known_epochs: frozenset[str] = frozenset()
+    known_epochs: Collection[str] = frozenset()
     last_claim_at: datetime | None = None
     claims_since: datetime | None = None
     """When the run of claims began of which none came later than a pause after the one before."""
@@ -208,7 +209,7 @@ def _creations(
     refill = observed.pool.spec.refill
     held = len(census.failed) - len(replaced)
     booting = len(census.booting) + len(observed.creating - {n.slot for n in observed.nodes})
-    missing = wanted - len(census.free) - booting - held
+    missing = wanted - len(census.ready) - booting - held  # a promised node is replaced when it is known to be claimed
     if missing <= 0:
         met = len(census.free) >= wanted
         return [], Reason.TARGET_MET if met else Reason.BOOTING, None

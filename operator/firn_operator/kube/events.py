@@ -18,7 +18,10 @@ log = structlog.get_logger()
 
 QUIET_SECONDS = 0.5
 REPEAT_SECONDS = 300.0
-MOST_WAITING = 1000
+MOST_WAITING = 500
+EVENTS_A_SECOND = 10.0
+BURST_OF_EVENTS = 100.0
+"""So many are written at once, and then so many a second: each is a write of the API server, as a claim is."""
 FORGOTTEN_AT_ONCE = 2
 WARNINGS = frozenset(
     {
@@ -41,6 +44,8 @@ class Events:
         self._identity = identity
         self._queue: asyncio.Queue[Raw] = asyncio.Queue(MOST_WAITING)
         self._told: dict[tuple[str, str, str], float] = {}
+        self._allowed = BURST_OF_EVENTS
+        self._counted_at = time.monotonic()
 
     def tell(self, kind: str, name: str, uid: str, reason: Reason, message: str) -> None:
         """Say something about an object, unless it was said lately."""
@@ -63,10 +68,19 @@ class Events:
             while not self._queue.empty():
                 said.append(self._queue.get_nowait())
             for event in said:
+                await self._turn()
                 try:
                     await self._api.create(EVENTS, event)
                 except ApiError as error:
                     log.info("event not written", error=str(error))
+
+    async def _turn(self) -> None:
+        """Wait until one more may be written."""
+        now = time.monotonic()
+        since, self._counted_at = now - self._counted_at, now
+        self._allowed = min(self._allowed + since * EVENTS_A_SECOND, BURST_OF_EVENTS) - 1
+        if self._allowed < 0:
+            await asyncio.sleep(-self._allowed / EVENTS_A_SECOND)
 
     def _manifest(self, kind: str, name: str, uid: str, reason: Reason, message: str) -> Raw:
         now = datetime.now(UTC)

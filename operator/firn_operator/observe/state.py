@@ -5,7 +5,7 @@ older or equal and is ignored by its resourceVersion. Objects that were deleted 
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from firn_model import names
@@ -102,6 +102,8 @@ class State:
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[object | None, object | None], None]] = []
+        self.changes = 0
+        """How often anything has changed: while it stays, so does what follows from the memory."""
         self.warehouses: Shelf[Warehouse] = Shelf(self._warehouse_changed)
         self.clusters: Shelf[Cluster] = Shelf(self._cluster_changed)
         self.pools: Shelf[Pool] = Shelf(self._tell)
@@ -165,12 +167,12 @@ class State:
         return tuple(c for c in self.clusters_of_pool(pool) if self.is_bursting(c))
 
     def short_of_pool(self, pool: str) -> tuple[Cluster, ...]:
-        """Return the clusters of a pool that have a head and lack other nodes."""
+        """Return the clusters of a pool that are not headless and lack nodes."""
         return tuple(self._short_by_pool.get(pool, {}).values())
 
-    def epochs(self) -> frozenset[str]:
-        """Return the epochs of all clusters."""
-        return frozenset(self._clusters_by_epoch)
+    def epochs(self) -> Collection[str]:
+        """Return the epochs of all clusters, as they are at any time."""
+        return self._clusters_by_epoch.keys()
 
     def put_services(self, lease: ServicesLease) -> bool:
         """Remember the services' Lease; return whether who may be believed has changed."""
@@ -181,6 +183,7 @@ class State:
         return before is None or before.holder != lease.holder or lease.renewed_at > before.expires_at
 
     def _tell(self, before: object | None, after: object | None) -> None:
+        self.changes += 1
         for listener in self.listeners:
             listener(before, after)
 
@@ -233,10 +236,10 @@ class State:
         self._tell(before, after)
 
     def _review(self, cluster: Cluster) -> None:
-        """Keep the index of the clusters that have a head and lack other nodes."""
+        """Keep the index of the clusters that are not headless and lack nodes."""
         stands = not cluster.is_leaving and not cluster.waits_for_head
-        bursts = len(self._bursts_by_epoch.get(cluster.uid, ()))
-        if stands and len(self._nodes_by_epoch.get(cluster.uid, ())) - bursts < cluster.desired_nodes:
+        nodes = self._nodes_by_epoch.get(cluster.uid, {}).values() if stands else ()
+        if stands and sum(n.is_alive and n.role != names.ROLE_BURST for n in nodes) < cluster.desired_nodes:
             self._short_by_pool[cluster.spec.pool][cluster.uid] = cluster
         else:
             _drop(self._short_by_pool, cluster.spec.pool, cluster.uid)
