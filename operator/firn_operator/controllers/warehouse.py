@@ -29,7 +29,7 @@ from firn_operator.steps import Steps
 
 log = structlog.get_logger()
 
-QUIET = timedelta(milliseconds=200)
+QUIET = timedelta(seconds=1)
 """How long a warehouse's status waits for its new cluster: the API server's time belongs to the claim, and a resume
 that takes less needs one write, not two."""
 CREDITS_PERIOD = timedelta(seconds=30)
