@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 
 import structlog
+import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model.signing import load_private_key
 from pydantic import ValidationError
@@ -20,6 +22,8 @@ from firn_operator.uninstall import uninstall
 
 EXIT_CONFIGURATION = 2
 EXIT_LOST_LEASE = 3
+COLLECT_AFTER = 20_000, 20, 50
+"""New objects, and rounds, between collections of garbage: one of 10,000 known nodes takes a tenth of a second."""
 log = structlog.get_logger()
 
 
@@ -85,7 +89,8 @@ def main() -> None:
     set_up_logs(os.environ.get("FIRN_LOG_LEVEL", "INFO"))
     try:
         settings = read_settings()
-        asyncio.run(_run(settings) if command == "run" else _uninstall(settings))
+        gc.set_threshold(*COLLECT_AFTER)
+        uvloop.run(_run(settings) if command == "run" else _uninstall(settings))
     except ConfigurationError as error:
         log.critical("cannot start", error=str(error))
         sys.exit(EXIT_CONFIGURATION)

@@ -59,7 +59,7 @@ class Line:
     def names(self) -> set[str]:
         """Return the names of the pods and pools that are known."""
         state = self.memory.state
-        return {known.name for known in (*state.nodes.values(), *state.pools.values())}
+        return {n.name for n in state.nodes.values()} | {p.name for p in state.pools.values()}
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -53,7 +53,8 @@ SECONDS_A_NODE = 0.000_2
 SECONDS_A_WORD = 0.04
 """A cluster that waits says why; all that wait together do not write more often than this."""
 CREATIONS_AT_ONCE = 8
-"""Calls at the same time that make nodes; one at a time while claims come, whose calls go between them."""
+"""Calls at the same time that make nodes: those of claims come between them."""
+CREATIONS_BESIDE_CLAIMS = 2
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
 LOOK_LASTS = timedelta(milliseconds=200)
@@ -94,7 +95,7 @@ class PoolController:
         self._surveys: dict[str, Survey] = {}
         self._written_at: dict[str, datetime] = {}
         self._creations = asyncio.Semaphore(CREATIONS_AT_ONCE)
-        self._beside_claims = asyncio.Semaphore(1)
+        self._beside_claims = asyncio.Semaphore(CREATIONS_BESIDE_CLAIMS)
 
     def pace(self, name: str) -> float:
         """Return the least time in seconds between two looks at a pool."""
@@ -274,7 +275,7 @@ class PoolController:
         """Create a slot's pod. Its name makes that idempotent, so an unknown outcome is settled by trying again."""
         manifest = node_pod(pool.name, pool.uid, pool.spec, action.slot, self._account.public_key, action.boot_failures)
         try:
-            async with self._creations, self._calm(pool.name):
+            async with self._creations, self._room_for_claims(pool):
                 raw = await self._api.create(PODS, manifest)
         except ConflictError:
             raw = await self._existing(node_name(pool.name, action.slot)) or {}
@@ -292,10 +293,15 @@ class PoolController:
         metrics.ACTIONS.labels("pool", "CreateNode", action.reason.value).inc()
         log.info("pool", action="CreateNode", pool=pool.name, slot=action.slot, reason=action.reason.value)
 
-    def _calm(self, name: str) -> AbstractAsyncContextManager[object]:
-        """Have nodes made one at a time while a pool's claims come: these come first."""
+    def claims_come(self, name: str) -> bool:
+        """Return whether a pool's claims follow each other closely: then what can wait does."""
         last = self._last_claim.get(name)
-        return self._beside_claims if last and utc_now() < last + CLAIMS_COME else nullcontext()
+        return last is not None and utc_now() < last + CLAIMS_COME
+
+    def _room_for_claims(self, pool: Pool) -> AbstractAsyncContextManager[object]:
+        """Have few nodes made at a time while claims come, unless the pool runs dry."""
+        free = self._account.state.free.count(pool.name, self.reservations.nodes)
+        return self._beside_claims if self.claims_come(pool.name) and 3 * free > pool.spec.warm.min else nullcontext()
 
     async def _existing(self, name: str) -> Raw | None:
         try:

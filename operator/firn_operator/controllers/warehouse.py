@@ -32,6 +32,8 @@ log = structlog.get_logger()
 QUIET = timedelta(seconds=1)
 """How long a warehouse's status waits for its new cluster: the API server's time belongs to the claim, and a resume
 that takes less needs one write, not two."""
+STATUS_GAP = timedelta(milliseconds=50)
+"""Least time between two warehouses' statuses while claims come, which go first."""
 CREDITS_PERIOD = timedelta(seconds=30)
 """How often the credits used are written when nothing else has changed."""
 LOAD = frozenset({"load"})
@@ -58,6 +60,8 @@ class WarehouseController:
         self._pools = pools
         self._drained_at: dict[str, datetime] = {}
         self._credits_at: dict[str, datetime] = {}
+        self._turns: dict[str, datetime] = {}
+        self._last_turn = utc_now()
 
     def observe(self, warehouse: Warehouse) -> Observed:
         """Return what is known of a warehouse."""
@@ -76,6 +80,7 @@ class WarehouseController:
         if warehouse is None:
             self._drained_at.pop(name, None)
             self._credits_at.pop(name, None)
+            self._turns.pop(name, None)
             raise Gone
         now = utc_now()
         observed = self.observe(warehouse)
@@ -169,6 +174,18 @@ class WarehouseController:
         log.info("warehouse", action=kind, warehouse=warehouse.name, reason=action.reason.value, message=message)
         self._events.tell("VirtualWarehouse", warehouse.name, warehouse.uid, action.reason, message)
 
+    def _turn(self, warehouse: Warehouse, now: datetime) -> datetime:
+        """Return when a warehouse's status may be written: one after the other while the pool's claims come."""
+        if not self._pools.claims_come(warehouse.spec.pool):
+            self._turns.pop(warehouse.name, None)
+            return now
+        turn = self._turns.get(warehouse.name)
+        if turn is None:
+            turn = self._turns[warehouse.name] = self._last_turn = max(now, self._last_turn + STATUS_GAP)
+        if turn <= now:
+            del self._turns[warehouse.name]
+        return turn
+
     def _knows_monitor(self, warehouse: Warehouse) -> bool:
         return self._account.state.monitors.get(warehouse.spec.resource_monitor or "") is not None
 
@@ -187,6 +204,9 @@ class WarehouseController:
         patch = difference(warehouse.status, shown, LOAD)
         if patch is None or warehouse.deleting or (changed is None and now < due_at):
             return due_at if burns else None
+        turn = self._turn(warehouse, now)
+        if now < turn:
+            return turn
         patch["metadata"] = {"uid": warehouse.uid}
         try:
             raw = await self._api.patch(WAREHOUSES, warehouse.name, patch, "status")
