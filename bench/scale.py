@@ -88,7 +88,7 @@ class Account:
         spec = {
             "image": "firn-node:bench",
             "warm": {"min": nodes, "max": nodes},
-            "refill": {"maxBooting": booting},
+            "refill": {"maxBooting": booting, "delaySeconds": 0},
             "parked": {"maxNodes": 0},
         }
         metadata = {"name": "default"}
@@ -190,6 +190,12 @@ def claims_of(resumes: list[Resume]) -> Summary:
     return Summary.of([r.endpoint_at - r.asked_at for r in resumes])
 
 
+def tenths(resumes: list[Resume]) -> list[Summary]:
+    """Return what claims took in each tenth of the run, in their order."""
+    size = max(1, len(resumes) // 10)
+    return [claims_of(resumes[i : i + size]) for i in range(0, len(resumes), size)]
+
+
 def print_steps(title: str, resumes: list[Resume]) -> None:
     """Print where the time of resumes goes; the last step is from the endpoint's write to the first row."""
     samples = []
@@ -244,6 +250,7 @@ async def claims(here: Account, nodes: int, rate: float, seconds: float, booting
     seen, claimed = await here.observed(), claims_of(resumes)
     print_steps(f"claims at {rate:g} a second", resumes)
     rows = Summary.of([r.row_at - r.asked_at for r in resumes])
+    say("p50 of each tenth: " + ", ".join(f"{part.p50_ms:.0f}" for part in tenths(resumes)))
     say(f"claim p50 {claimed.p50_ms:.1f} ms, p99 {claimed.p99_ms:.1f} ms, max {claimed.max_ms:.1f} ms; {seen}")
     return {
         "claim_p50_ms": round(claimed.p50_ms, 1),

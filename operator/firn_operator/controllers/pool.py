@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -54,7 +55,11 @@ SECONDS_A_WORD = 0.04
 """A cluster that waits says why; all that wait together do not write more often than this."""
 CREATIONS_AT_ONCE = 8
 """Calls at the same time that make nodes: those of claims come between them."""
-CREATIONS_BESIDE_CLAIMS = 2
+CREATIONS_A_LOOK = 64
+"""So many are made before the pool is looked at again, more of a large pool, which is looked at less often."""
+PAUSE_BESIDE_CLAIMS_SECONDS = 0.03
+"""And while claims come, one is made at a time, with so long a pause, until less than a third of the pool is free."""
+DRY_SHARE = 3
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
 LOOK_LASTS = timedelta(milliseconds=200)
@@ -95,7 +100,7 @@ class PoolController:
         self._surveys: dict[str, Survey] = {}
         self._written_at: dict[str, datetime] = {}
         self._creations = asyncio.Semaphore(CREATIONS_AT_ONCE)
-        self._beside_claims = asyncio.Semaphore(CREATIONS_BESIDE_CLAIMS)
+        self._beside_claims = asyncio.Lock()
 
     def pace(self, name: str) -> float:
         """Return the least time in seconds between two looks at a pool."""
@@ -261,7 +266,8 @@ class PoolController:
         census = take_census(observed, now)
         decision = decide(observed, now, census)
         self._words[name] = (now, decision.message)
-        creations = [a for a in decision.actions if isinstance(a, CreateNode)]
+        most = max(CREATIONS_A_LOOK, len(observed.nodes) // 20)
+        creations = [a for a in decision.actions if isinstance(a, CreateNode)][:most]
         deletions = [a for a in decision.actions if isinstance(a, DeleteNode)]
         for creation in creations:
             self._creating[name].add(creation.slot)
@@ -275,7 +281,7 @@ class PoolController:
         """Create a slot's pod. Its name makes that idempotent, so an unknown outcome is settled by trying again."""
         manifest = node_pod(pool.name, pool.uid, pool.spec, action.slot, self._account.public_key, action.boot_failures)
         try:
-            async with self._creations, self._room_for_claims(pool):
+            async with self._creations, self._after_claims(pool):
                 raw = await self._api.create(PODS, manifest)
         except ConflictError:
             raw = await self._existing(node_name(pool.name, action.slot)) or {}
@@ -298,10 +304,16 @@ class PoolController:
         last = self._last_claim.get(name)
         return last is not None and utc_now() < last + CLAIMS_COME
 
-    def _room_for_claims(self, pool: Pool) -> AbstractAsyncContextManager[object]:
-        """Have few nodes made at a time while claims come, unless the pool runs dry."""
+    @asynccontextmanager
+    async def _after_claims(self, pool: Pool) -> AsyncIterator[None]:
+        """Have nodes made one by one while claims come, unless the pool runs dry."""
         free = self._account.state.free.count(pool.name, self.reservations.nodes)
-        return self._beside_claims if self.claims_come(pool.name) and 3 * free > pool.spec.warm.min else nullcontext()
+        if not self.claims_come(pool.name) or DRY_SHARE * free < pool.spec.warm.min:
+            yield
+            return
+        async with self._beside_claims:
+            yield
+            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS)
 
     async def _existing(self, name: str) -> Raw | None:
         try:
