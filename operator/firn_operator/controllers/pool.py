@@ -37,8 +37,9 @@ from firn_operator.decide.pool import (
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.templates import is_outdated, is_stranded, template_for
 from firn_operator.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
-from firn_operator.kube.api import CLUSTERS, PODS, POOLS, WAREHOUSES, KubeApi, Raw
+from firn_operator.kube.api import PODS, POOLS, KubeApi
 from firn_operator.kube.events import Events
+from firn_operator.kube.pods import delete_pod, epoch_exists, existing_pod, warehouse_exists
 from firn_operator.observe.account import Account
 
 log = structlog.get_logger()
@@ -284,7 +285,7 @@ class PoolController:
             async with self._creations, self._after_claims(pool):
                 raw = await self._api.create(PODS, manifest)
         except ConflictError:
-            raw = await self._existing(node_name(pool.name, action.slot)) or {}
+            raw = await existing_pod(self._api, node_name(pool.name, action.slot)) or {}
         except (ForbiddenError, InvalidError) as error:
             self._refused(pool, error)
             self._creating[pool.name].discard(action.slot)
@@ -315,12 +316,6 @@ class PoolController:
             yield
             await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS)
 
-    async def _existing(self, name: str) -> Raw | None:
-        try:
-            return await self._api.get(PODS, name)
-        except NotFoundError:
-            return None
-
     def _refused(self, pool: Pool, error: ApiError) -> None:
         self._refusals[pool.name] = (utc_now(), str(error))
         log.warning("pod refused", pool=pool.name, error=str(error))
@@ -330,7 +325,7 @@ class PoolController:
         """Delete nodes, each if a fresh look decides the same; one look lasts for several."""
         looked_at, decided = now, frozenset(deletions)
         for deletion in deletions:
-            if deletion.reason in DOUBTED and await self._exists(deletion):
+            if deletion.reason in DOUBTED and await self._belongs(deletion):
                 continue
             if deletion.reason in DOUBTED or utc_now() >= looked_at + LOOK_LASTS:
                 looked_at = utc_now()
@@ -348,49 +343,13 @@ class PoolController:
         log.info("pool", action="DeleteNode", pool=pool.name, node=action.node.name, reason=action.reason.value)
         self._events.tell("WarehousePool", pool.name, pool.uid, action.reason, f"node {action.node.name} is deleted")
 
-    async def _exists(self, deletion: DeleteNode) -> bool:
-        """Ask the API server whether what a node was claimed or is parked for exists after all."""
-        orphaned = deletion.reason is Reason.ORPHANED
-        return await (self._epoch_exists if orphaned else self._warehouse_exists)(deletion.node)
-
-    async def _epoch_exists(self, node: Node) -> bool:
-        """Ask the API server whether the cluster that a node was claimed for exists after all."""
-        if not node.cluster:
-            return False
-        try:
-            cluster = self._account.learn_cluster(await self._api.get(CLUSTERS, node.cluster))
-        except NotFoundError:
-            return False
-        return cluster.uid == node.epoch
-
-    async def _warehouse_exists(self, node: Node) -> bool:
-        """Ask the API server whether the warehouse that a node is parked for exists after all."""
-        if not node.warehouse:
-            return False
-        try:
-            warehouse = self._account.learn_warehouse(await self._api.get(WAREHOUSES, node.warehouse))
-        except NotFoundError:
-            return False
-        return warehouse.uid == node.warehouse_uid
+    async def _belongs(self, deletion: DeleteNode) -> bool:
+        look = epoch_exists if deletion.reason is Reason.ORPHANED else warehouse_exists
+        return await look(self._api, self._account, deletion.node)
 
     async def delete_pod(self, node: Node, unchanged: bool = False) -> None:
         """Delete this very pod; with `unchanged`, only as it was observed."""
-        try:
-            raw = await self._api.delete(PODS, node.name, node.uid, node.version if unchanged else None)
-        except NotFoundError:
-            self._account.forget_node(node)
-            return
-        except ConflictError:
-            current = await self._existing(node.name)
-            if current:
-                self._account.learn_node(current)
-            else:
-                self._account.forget_node(node)
-            return
-        if raw.get("kind") == "Pod" and "deletionTimestamp" in raw["metadata"]:
-            self._account.learn_node(raw)
-        else:
-            self._account.forget_node(node)
+        await delete_pod(self._api, self._account, node, unchanged)
 
     async def _write_status(
         self, observed: Observed, census: Census, decision: Decision[Action], now: datetime
