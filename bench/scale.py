@@ -68,6 +68,7 @@ class Account:
     health_port: int
     lease_seconds: int
     http: aiohttp.ClientSession
+    watches: tuple[asyncio.Task[None], ...] = ()
 
     @property
     def pids(self) -> dict[str, int]:
@@ -127,9 +128,12 @@ class Account:
             return read(await answer.text())
 
     async def watch_children(self) -> None:
-        """Raise SystemExit when a process ends."""
+        """Raise SystemExit when a process ends, and what ended a watch."""
         while True:
             self.children.check()
+            for watch in self.watches:
+                if watch.done():
+                    watch.result()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def until(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -161,7 +165,8 @@ async def account(plane: ControlPlane, part: str, options: argparse.Namespace) -
         ports = free_port(), free_port()
         found = Account(api, services, children, plane.pids, key_file, *ports, options.lease_seconds, http)
         nodes = ("--namespace", part, "--port", str(found.nodes_port), "--boot-seconds", str(options.boot_seconds))
-        watches = [asyncio.create_task(w()) for w in (services.follow_clusters, services.follow_warehouses)]
+        watches = tuple(asyncio.create_task(w()) for w in (services.follow_clusters, services.follow_warehouses))
+        found.watches = watches
         try:
             await services.hold_lease()
             children.start("nodes", sys.executable, str(NODES), *nodes)

@@ -1,6 +1,7 @@
 """A list and a watch of one resource, for the stand-ins of `make bench-scale`: cheap, in the order of the server."""
 
 import asyncio
+import contextlib
 import json
 import os
 import ssl
@@ -49,17 +50,22 @@ class Viewer:
             for item in page["items"]:
                 yield "ADDED", item
         while True:
-            query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-            async with self._session.get(url, params=query, timeout=timeout) as stream:
-                async for line in stream.content:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise SystemExit(f"the watch of {path} ended: {event['object'].get('message')}")
+            with contextlib.suppress(aiohttp.ClientError):  # a busy server ends watches; the next goes on from there
+                async for event in self._events(url, version):
                     version = event["object"]["metadata"]["resourceVersion"]
                     if event["type"] != "BOOKMARK":
                         yield event["type"], event["object"]
             await asyncio.sleep(0.1)
+
+    async def _events(self, url: str, version: str) -> AsyncIterator[Raw]:
+        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        async with self._session.get(url, params=query, timeout=timeout) as stream:
+            async for line in stream.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise SystemExit(f"the watch of {url} ended: {event['object'].get('message')}")
+                yield event
 
     async def _pages(self, url: str) -> AsyncIterator[Raw]:
         token = ""
