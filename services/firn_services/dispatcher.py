@@ -191,10 +191,14 @@ def _target(attempt: Attempt, query: Query) -> WriteTarget | None:
     if query.write is None:
         return None
     target = query.write.target
-    separator = "_" if query.write.action is Action.UNLOAD else "/"
-    own = f"{attempt.statement_id}{separator}{attempt.number:03}-{attempt.round}"
-    name = target.name if target.single else own
+    name = target.name if target.single else own_name(attempt, query.write.action)
     return target.model_copy(update={"name": name})
+
+
+def own_name(attempt: Attempt, action: Action) -> str:
+    """Return how the names of an attempt's files begin: those of a table are in a folder of the statement's own."""
+    separator = "_" if action is Action.UNLOAD else "/"
+    return f"{attempt.statement_id}{separator}{attempt.number:03}-{attempt.round}"
 
 
 def _refused(status: int, body: bytes) -> Exception:

@@ -83,6 +83,13 @@ class ObjectStore:
             if found not in keep:
                 self.files.delete_file(found.removeprefix("s3://"))
 
+    def delete_named(self, uri: str, begin: str, keep: str) -> None:
+        """Delete the objects right in s3://bucket/folder whose name begins so, but not with `keep`. Raises OSError."""
+        selector = fs.FileSelector(uri.removeprefix("s3://"), allow_not_found=True)
+        for found in self.files.get_file_info(selector):
+            if found.is_file and found.base_name.startswith(begin) and not found.base_name.startswith(keep):
+                self.files.delete_file(found.path)
+
 
 _CAUSES: tuple[tuple[tuple[str, ...], StatementError, str], ...] = (
     (

@@ -20,7 +20,7 @@ from firn_model.writes import WrittenFile
 from firn_services.catalog.commits import Change, ConflictingChangeError, Counts
 from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.staging import LOADS
-from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError
+from firn_services.dispatcher import Attempt, Dispatcher, Head, HeadLostError, own_name
 from firn_services.errors import StatementFailedError
 from firn_services.objects import ObjectStore
 from firn_services.record import ResultRecord, StatementRecord
@@ -82,14 +82,15 @@ class Writes:
                 return result, Statistics()
             query = await self._compiled(ticket.record)
             ticket.profile = None
+            this = replace(attempt, round=number)
             try:
-                counts, used = await self._round(ticket, head, replace(attempt, round=number), query)
+                counts, used = await self._round(ticket, head, this, query)
             except ConflictingChangeError as conflict:
                 log.info("statement runs again", statement=attempt.statement_id, reason=str(conflict))
                 continue
             finally:
                 if (attempt.number, number) != (1, 0) and query.write is not None:
-                    await asyncio.to_thread(self._discard_others, query.write, attempt.statement_id)
+                    await asyncio.to_thread(self._discard_others, query.write, this)
             return self._result(attempt.statement_id, counts), used
         message = f"other statements changed its table {MOST_ROUNDS} times while it ran; run it again"
         raise StatementFailedError(StatementError.WRITE_CONFLICT, message)
@@ -175,13 +176,16 @@ class Writes:
         table = pa.table({name: [value] for name, value in counts.items()})
         return inline_result(statement_id, table, datetime.now(UTC) + self._keep_for)
 
-    def _discard_others(self, write: Write, statement_id: str) -> None:
+    def _discard_others(self, write: Write, attempt: Attempt) -> None:
         """Delete what earlier attempts wrote and no commit names. What is not deleted is an orphan."""
-        if write.action is Action.UNLOAD:
-            return
-        committed = self._catalog.files_of_statement(write.table, statement_id)
+        place, statement_id = write.target.location, attempt.statement_id
         try:
-            self._store.delete_below(f"{write.target.location}/{statement_id}", keep=committed)
+            if write.action is not Action.UNLOAD:
+                committed = self._catalog.files_of_statement(write.table, statement_id)
+                self._store.delete_below(f"{place}/{statement_id}", keep=committed)
+            elif not write.target.single:
+                own = own_name(attempt, write.action)
+                self._store.delete_named(place, f"{statement_id}_", keep=own)
         except OSError as error:
             log.info("files of lost attempts not deleted", statement=statement_id, error=str(error))
 

@@ -51,11 +51,23 @@ async def test_one_snapshot_whenever_the_services_end(
             after.reached.clear()
             done = await account.submit("INSERT INTO t VALUES (2)", wait=0)
             await after.reached.wait()
+            after.reached.clear()
+            place = f"s3://{account.services.objects.bucket}/out/once"
+            out = await account.submit(f"COPY INTO '{place}/' FROM t FILE_FORMAT = (TYPE = PARQUET)", wait=0)
+            await after.reached.wait()
+            first = {uri for uri, _ in account.services.objects.objects_below(place)}
+            assert {uri.rpartition("/")[2][:41] for uri in first} == {f"{out['id']}_001-"}
         async with TestAccount(own, signing_key[0], kube) as account:
+            reply = await account.call("GET", f"/statements/{out['id']}?wait_seconds=30")
+            assert reply["state"] == "succeeded", reply
+            again = {uri for uri, _ in account.services.objects.objects_below(place)}
+            assert again, "the second attempt's, and none of the first"
+            assert not again & first
             reply = await account.call("GET", f"/statements/{done['id']}?wait_seconds=30")
             assert (reply["state"], reply["result"]["rows"]) == ("succeeded", [[1]]), reply
             reply = await account.call("GET", f"/statements/{made['id']}?wait_seconds=30")
             assert reply["state"] == "succeeded", reply
+            assert again == {uri for uri, _ in account.services.objects.objects_below(place)}
             total = await account.submit("SELECT SUM(n), COUNT(*), (SELECT COUNT(*) FROM made) FROM t")
             assert total["result"]["rows"] == [[3, 2, 1]]
             assert len(account.services.catalog.load(NAME).files) == 2
