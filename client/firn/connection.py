@@ -8,11 +8,13 @@ from pathlib import Path
 from firn import kubectl
 from firn.client import Client
 from firn.endpoint import Endpoint, FixedEndpoint
-from firn.errors import LoginRefused, UsageError
+from firn.errors import LoginRefused, ServicesNotFound, UsageError
 from firn.forward import PortForward
 from firn.login import PasswordLogin, TokenCache, known_password
 from firn.options import Options
 from firn.patience import Patience
+
+GIVE_ONE = "Give --password-file, or FIRN_PASSWORD in the environment."
 
 
 @asynccontextmanager
@@ -46,10 +48,12 @@ def _password_source(options: Options, target: kubectl.Target | None) -> Callabl
 
     async def from_cluster() -> str:
         if options.user not in (None, kubectl.ADMIN_USER):
-            raise LoginRefused(
-                f"no password for user {options.user!r}", "Give --password-file, or FIRN_PASSWORD in the environment."
-            )
-        return await kubectl.admin_password(target or await kubectl.current_target(options.namespace))
+            raise LoginRefused(f"no password for user {options.user!r}", GIVE_ONE)
+        try:
+            place = target or await kubectl.current_target(options.namespace)
+        except ServicesNotFound as error:
+            raise LoginRefused("no password is given, and no cluster to find one in", GIVE_ONE) from error
+        return await kubectl.admin_password(place)
 
     return from_cluster
 

@@ -141,6 +141,7 @@ async def test_a_kept_token_that_is_refused_is_replaced(firn: Command, services:
     ("changes", "arguments", "code", "words"),
     [
         pytest.param({"FIRN_PASSWORD": "no"}, ["sql", "-q", "SELECT 1"], 4, "--password-file", id="wrong password"),
+        pytest.param({"FIRN_PASSWORD": ""}, ["sql", "-q", "SELECT 1"], 4, "FIRN_PASSWORD", id="no password"),
         pytest.param({"FIRN_URL": ""}, ["sql", "-q", "SELECT 1"], 3, "make demo", id="no cluster"),
         pytest.param({"FIRN_URL": "x:1"}, ["sql", "-q", "SELECT 1"], 2, "http://host:port", id="no URL"),
         pytest.param({}, ["sql", "-q", "-- nothing"], 2, "no statement", id="no statement"),
