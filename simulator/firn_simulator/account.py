@@ -11,7 +11,7 @@ from firn_simulator.pool import SimulatedPool
 from firn_simulator.recorder import Recorder
 from firn_simulator.statement import Statement
 from firn_simulator.streams.all import arrivals
-from firn_simulator.streams.arrival import Arriving
+from firn_simulator.streams.arrival import Arriving, generator
 from firn_simulator.warehouse import SimulatedWarehouse
 from firn_simulator.workload import Workload, quantity
 
@@ -50,6 +50,7 @@ class Account:
                 self.clock,
                 workload.physics,
                 self.recorder,
+                generator(workload.seed, "failures", p.name),
             )
             for p in workload.pools
         }
@@ -104,7 +105,13 @@ class Account:
         number = self.recorder.submitted
         warehouse = self.warehouses[arriving.warehouse]
         statement = Statement(
-            str(number), number, self.clock.now, arriving.cpu_seconds, arriving.memory_bytes, arriving.dop
+            str(number),
+            number,
+            self.clock.now,
+            arriving.cpu_seconds,
+            arriving.memory_bytes,
+            arriving.dop,
+            arriving.scan_bytes,
         )
         warehouse.submit(statement)
         self._expect_next()

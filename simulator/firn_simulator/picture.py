@@ -42,6 +42,8 @@ def svg(runs: Sequence[tuple[str, Recorder]]) -> str:
         ),
         Panel("Clusters", "", tuple(_course(r.clusters, seconds) for r in recorders)),
         Panel("Warm nodes that wait in the pool", "", tuple(_course(r.idle_nodes, seconds) for r in recorders)),
+        *_if_any("Parked nodes", [r.parked_nodes for r in recorders], seconds),
+        *_if_any("Burst nodes", [r.burst_nodes for r in recorders], seconds),
         Panel("Credits so far", "", tuple(_credits(r, seconds) for r in recorders)),
     )
     height = TOP + len(panels) * (PANEL + GAP) + 10
@@ -61,6 +63,13 @@ def _queued(recorder: Recorder, seconds: float) -> Line:
     for arrived, queued in zip(recorder.arrived, recorder.queued, strict=True):
         bins[_bin(arrived, seconds)].append(queued)
     return [sorted(b)[max(1, -(-len(b) * 95 // 100)) - 1] if b else 0.0 for b in bins]
+
+
+def _if_any(title: str, courses: Sequence[Steps], seconds: float) -> tuple[Panel, ...]:
+    """Return a panel of what there may be none of."""
+    if not any(steps.peak for steps in courses):
+        return ()
+    return (Panel(title, "", tuple(_course(steps, seconds) for steps in courses)),)
 
 
 def _course(steps: Steps, seconds: float) -> Line:

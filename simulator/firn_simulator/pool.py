@@ -1,18 +1,29 @@
 """The operator's side of one pool: nodes that boot, wait, are claimed and go, by the operator's own decision."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING
 
 from firn_model import names
 from firn_model.pools import PoolSpec, PoolStatus
 from firn_operator.decide import pool as decisions
-from firn_operator.decide.observed import Node, Pool, Trouble, TroubleKind, claimable
+from firn_operator.decide.burst import Terms
+from firn_operator.decide.demand import Demand, booted, claimed, roll
+from firn_operator.decide.misses import why_missed
+from firn_operator.decide.observed import Cluster, Node, Pool, Trouble, TroubleKind, claimable, has_no_room
+from firn_operator.decide.parking import Parking, parked_for
+from firn_operator.decide.reason import Reason
 
 from firn_simulator.clock import Clock, Loop
+from firn_simulator.leases import Leases
 from firn_simulator.recorder import Recorder
 from firn_simulator.workload import Physics
+
+if TYPE_CHECKING:
+    from firn_simulator.cluster import SimulatedCluster
 
 TEMPLATE = "simulated"
 NO_ROOM = Trouble(TroubleKind.UNSCHEDULABLE, "no machine has room")
@@ -29,15 +40,22 @@ class SimulatedPool:
         clock: Clock,
         physics: Physics,
         recorder: Recorder,
+        random: Random,
     ) -> None:
         self.name = name
         self.spec = spec
         self.nodes: dict[str, Node] = {}
-        self._pool = Pool(name, name, 1, 1, False, spec, PoolStatus(), TEMPLATE)
+        self.leases = Leases()
+        self.known = Pool(name, name, 1, 1, False, spec, PoolStatus(), TEMPLATE)
         self._machines = machines
         self._clock = clock
         self._physics = physics
         self._recorder = recorder
+        self._random = random
+        self._demand = Demand()
+        self._claims = 0
+        self._parked: dict[str, Node] = {}
+        self._heads: set[str] = set()
         self._waiting: dict[str, Callable[[], None]] = {}
         self._lacks: dict[str, int] = {}
         self._lacking = 0
@@ -83,11 +101,37 @@ class SimulatedPool:
 
     def spares(self, count: int, head: bool) -> tuple[Node, ...]:
         """Return the nodes that the next claim takes; those that are no heads leave one to each cluster without."""
-        if self._free is None:
-            self._free = claimable(self._warm.values(), TEMPLATE, self._reserved)
-        free = self._free
+        free = self._claimable()
         keep = 0 if head else len(self._headless)
         return tuple(free[: max(0, min(count, len(free) - keep))])
+
+    def parked(self, cluster: Cluster) -> tuple[Node, ...]:
+        """Return the parked nodes that a cluster may claim before any warm one."""
+        if not self._parked:
+            return ()
+        return tuple(parked_for(cluster, self._parked.values(), TEMPLATE, self._reserved))
+
+    def park(self, node: Node) -> None:
+        """Keep a drained cluster's node for its warehouse."""
+        self._put(replace(node, state=names.STATE_PARKED, cluster=None, epoch=None, parked_at=self._clock.now))
+
+    def bursts(self, cluster: "SimulatedCluster") -> tuple[Terms, tuple[Node, ...]]:
+        """Return what a cluster may lease, and which nodes it may claim for that."""
+        now = self._clock.now
+        observed = self._whole()
+        target = decisions.target_of(observed, now)
+        share = self.known.spec.burst_share
+        census = decisions.take_census(observed, now)
+        terms, keep = self.leases.terms(cluster, census, self._lacking, target, share, now)
+        free = self._claimable() if terms.claim else []
+        return terms, tuple(free[: max(0, min(terms.claim, len(free) - keep))])
+
+    def lease(self, nodes: Sequence[Node], until: datetime) -> tuple[Node, ...]:
+        """Have leases end then."""
+        changed = tuple(replace(n, leased_until=until) for n in nodes)
+        for node in changed:
+            self._put(node)
+        return changed
 
     def wait(self, cluster: str, wake: Callable[[], None]) -> None:
         """Let a cluster wait for a node; it is woken when one is ready."""
@@ -97,27 +141,58 @@ class SimulatedPool:
         """Promise a node to a claim that begins."""
         self._reserved.add(node.uid)
         self._changed()
-        pause, now = self._pool.spec.refill.delay_seconds, self._clock.now
+        pause, now = self.known.spec.refill.delay_seconds, self._clock.now
         self._claims_since = decisions.claims_since(self._claims_since, self._last_claim_at, pause, now)
         self._last_claim_at = now
 
-    def claimed(self, node: Node, role: str, cluster: str, epoch: str, head_uid: str | None, hit: bool) -> Node:
-        """Carry out a claim; `hit`: the node waited for it and not the other way round."""
+    def claimed(self, node: Node, cluster: Cluster, role: str, missed: Reason | None, until: datetime | None) -> Node:
+        """Carry out a claim; `missed`: why it had to wait for a node, `until`: the end of a burst node's lease."""
         self._reserved.discard(node.uid)
         self._changed()
-        self._recorder.hits += hit
-        self._recorder.misses += not hit
+        now = self._clock.now
+        if role != names.ROLE_BURST:
+            self._count(node, cluster, missed, now)
         changed = replace(
             node,
             state=names.STATE_CLAIMED,
             role=role,
-            cluster=cluster,
-            epoch=epoch,
-            head_uid=head_uid,
-            claimed_at=self._clock.now,
+            warehouse_uid=cluster.warehouse_uid,
+            cluster=cluster.name,
+            epoch=cluster.uid,
+            head_uid=None if role == names.ROLE_HEAD else cluster.status.head_uid,
+            claimed_at=now,
+            parked_at=None,
+            leased_until=until,
         )
         self._put(changed)
         return changed
+
+    def fails_in(self) -> float | None:
+        """Return in how many seconds a node that was just claimed fails; None: it does not."""
+        rate = self._physics.failures
+        return self._random.expovariate(rate / 3600) if rate else None
+
+    def failed(self, node: Node) -> Node:
+        """Let a node's process end for good."""
+        dead = replace(node, phase="Failed", ready=False)
+        self._put(dead)
+        return dead
+
+    def why_missed(self) -> Reason:
+        """Say why there is no node for a claim."""
+        observed, now = self._whole(), self._clock.now
+        return why_missed(observed, decisions.take_census(observed, now), now)
+
+    def _count(self, node: Node, cluster: Cluster, missed: Reason | None, now: datetime) -> None:
+        self._claims += 1
+        if missed is None:
+            self._recorder.hits += 1
+        else:
+            self._recorder.misses[missed.value] += 1
+        if node.parked_at is None:
+            self._demand = claimed(self._demand, cluster.desired_nodes, now)
+        else:
+            self._recorder.parked_claims += 1
 
     def release(self, node: Node) -> None:
         """Delete a node's pod; its machine has room again when it is gone."""
@@ -134,22 +209,47 @@ class SimulatedPool:
         if not self._is_changed and (self._look_at is None or now < self._look_at):
             return self._look_at
         self._is_changed = False
-        observed = decisions.Observed(
-            pool=self._pool,
-            nodes=tuple(self._warm.values()),
-            reserved=frozenset(self._reserved),
-            waiting=self._lacking,
-            last_claim_at=self._last_claim_at,
-            claims_since=self._claims_since,
-        )
-        decision = decisions.decide(observed, now)
+        decision = decisions.decide(self._observe(tuple(self._warm.values()), now), now)
         for action in decision.actions:
             if isinstance(action, decisions.CreateNode):
                 self._create()
             else:
                 self.release(action.node)
         self._look_at = now if decision.actions else decision.wake_at
+        self.leases.wake()
         return self._look_at
+
+    def _observe(self, nodes: tuple[Node, ...], now: datetime) -> decisions.Observed:
+        """Return what is known of the pool. Its own decision needs none of the claimed nodes."""
+        self._demand = roll(self._demand, self._claims, now)
+        return decisions.Observed(
+            pool=self.known,
+            nodes=nodes,
+            reserved=frozenset(self._reserved),
+            parking=self._parking() if self._parked else None,
+            waiting=self._lacking,
+            last_claim_at=self._last_claim_at,
+            claims_since=self._claims_since,
+            demand=self._demand,
+        )
+
+    def _whole(self) -> decisions.Observed:
+        return self._observe(tuple(self.nodes.values()), self._clock.now)
+
+    def _parking(self) -> Parking:
+        return Parking(
+            pool=self.known,
+            parked=tuple(self._parked.values()),
+            heads=frozenset(self._heads),
+            warehouses=frozenset(n.warehouse_uid or "" for n in self._parked.values()),
+            reserved=frozenset(self._reserved),
+            without_room=sum(has_no_room(n) for n in self._warm.values()),
+        )
+
+    def _claimable(self) -> list[Node]:
+        if self._free is None:
+            self._free = claimable(self._warm.values(), TEMPLATE, self._reserved)
+        return self._free
 
     def _changed(self) -> None:
         """Note that what the pool's decision reads has changed."""
@@ -190,6 +290,7 @@ class SimulatedPool:
         if node is None or node.deleting or node.ready:
             return
         self._put(replace(node, phase="Running", ready=True))
+        self._demand = booted(self._demand, self._clock.now - node.boots_since)
         for wake in list(self._waiting.values()):  # who has waited longest looks first
             wake()
 
@@ -210,8 +311,19 @@ class SimulatedPool:
     def _put(self, node: Node) -> None:
         was, is_ = self._warm.get(node.name), node.is_warm and not node.deleting
         self.nodes[node.name] = node
-        if is_ or was is not None:
+        parks, parked = node.is_parked and not node.deleting, node.name in self._parked
+        if is_ or was is not None or parks or parked:
             self._changed()
+        if parks != parked:
+            self._recorder.parked_nodes.add(1 if parks else -1, self._clock.now)
+        if parks:
+            self._parked[node.name] = node
+        else:
+            self._parked.pop(node.name, None)
+        if node.role == names.ROLE_HEAD and node.is_alive:
+            self._heads.add(node.uid)
+        else:
+            self._heads.discard(node.uid)
         if is_:
             self._warm[node.name] = node
         else:

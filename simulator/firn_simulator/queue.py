@@ -15,6 +15,7 @@ from firn_services.decide.line import Queued
 from firn_services.decide.load import ClusterShare, Load, Reported
 from firn_services.decide.need import ANY_DOP, Cluster, Limits, Need
 
+from firn_simulator.bursting import Bursting
 from firn_simulator.clock import Clock, Loop
 from firn_simulator.recorder import Recorder
 from firn_simulator.sharing import Sharing
@@ -49,6 +50,7 @@ class Queue:
         recorder: Recorder,
         report: Callable[[Load], None],
         emptied: Callable[[str], None],
+        heard: Callable[[str], None],
     ) -> None:
         self._clock = clock
         self._physics = physics
@@ -64,12 +66,20 @@ class Queue:
         self._serving: dict[str, Serving] = {}
         self._idle_since: datetime | None = clock.now
         self._reported: Reported | None = None
+        self._heard = heard
+        share, change = physics.scan_share, self._schedule.change
+        self._bursting = Bursting(spec, share, clock, recorder, change, heard, self._burst_changed)
         self._loop = Loop(clock, self._decide)
         self._reports = Loop(clock, self._decide_report)
 
     # What happens from outside
 
     def add(self, statement: Statement) -> None:
+        """Take a statement."""
+        self._put(statement)
+        self._look()
+
+    def _put(self, statement: Statement) -> None:
         """Put a statement into its place."""
         self._waiting[statement.id] = statement
         dop = min(statement.dop or ANY_DOP, self._most_dop)
@@ -87,7 +97,6 @@ class Queue:
             )
         )
         self._idle_since = None
-        self._look()
 
     def serve(self, cluster: Cluster, sharing: Sharing) -> None:
         """Give statements to a cluster, or know it anew: its nodes have changed."""
@@ -111,6 +120,23 @@ class Queue:
             del self._serving[name]
         self._see()
         return is_empty
+
+    def lose(self, name: str) -> None:
+        """Put the statements of a cluster whose head is lost back into their places."""
+        serving = self._serving.pop(name, None)
+        if serving is None:
+            return
+        serving.alarm = None
+        now = self._clock.now
+        for statement in [s for s in self._running.values() if s.cluster == name]:
+            serving.sharing.stop(statement.id, now)
+            self._bursting.forget(statement.id)
+            del self._running[statement.id]
+            self._schedule.end(statement.id)
+            self._recorder.reruns += 1
+            self._put(statement)
+        self._see()
+        self._look()
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -160,7 +186,17 @@ class Queue:
         dop = action.grant.dop
         work = statement.cpu_seconds * self._physics.work_factor
         serving.sharing.add(action.id, max(work, self._physics.overhead * dop), dop, now)
+        if statement.scan_bytes:
+            self._bursting.start(statement, serving.known, serving.sharing, action.grant)
         self._set_alarm(serving)
+
+    def _burst_changed(self, clusters: set[str]) -> None:
+        """Look anew: heads have said how far their scans are, and burst nodes have done some of them."""
+        for name in sorted(clusters):
+            if (serving := self._serving.get(name)) is not None:
+                self._set_alarm(serving)
+                self._heard(name)
+        self._look()
 
     def _set_alarm(self, serving: Serving) -> None:
         """Look at the cluster when its next statement ends."""
@@ -183,7 +219,8 @@ class Queue:
         self._look()
 
     def _forget(self, key: str, now: datetime) -> None:
-        del self._running[key]
+        if self._running.pop(key).scan_bytes:
+            self._bursting.forget(key)
         self._schedule.end(key)
         self._rest(now)
 
@@ -204,7 +241,9 @@ class Queue:
         schedule = self._schedule
         shares = tuple([ClusterShare(*share) for share in schedule.load()])
         seconds = schedule.queued_seconds(self._most_dop) if self._waiting else 0.0
-        load = Load(len(self._waiting), len(self._running), schedule.queued_since, self._idle_since, seconds, shares)
+        waiting, running = len(self._waiting), len(self._running)
+        burst = self._bursting.asked(now) if self._bursting else ()
+        load = Load(waiting, running, schedule.queued_since, self._idle_since, seconds, shares, burst)
         decision = load_decisions.decide(load, self._reported, now)
         if decision.write:
             self._reported = Reported(load, now)

@@ -59,11 +59,18 @@ class Recorder:
         self.resumes = 0
         self.starts: Counter[str] = Counter()
         self.hits = 0
-        self.misses = 0
+        self.misses: Counter[str] = Counter()
+        """Claims that had to wait, by reason."""
+        self.parked_claims = 0
+        self.parked_nodes = Steps()
+        self.burst_nodes = Steps()
+        self.failures = 0
+        self.reruns = 0
         self.ended_at = EPOCH
         self.busy_core_seconds = 0.0
         self.paid_core_seconds = 0.0
         self._credit_seconds = Decimal(0)
+        self._burst_credit_seconds = Decimal(0)
         self.bills: list[tuple[float, float, float]] = []
         """From, to (seconds) and credits an hour of each that was paid for."""
 
@@ -77,6 +84,7 @@ class Recorder:
     def billed(self, intervals: Sequence[MeterInterval], now: datetime, cores: int) -> None:
         """Note what a cluster has used: its metering, sealed or up to now."""
         self._credit_seconds += cost_of(intervals, now, BEGINNING)
+        self._burst_credit_seconds += cost_of([i for i in intervals if i.burst_nodes], now, BEGINNING)
         for interval in intervals:
             since, until = interval.started_at, interval.ended_at or now
             rate = float(hourly_rate(interval.size, interval.type, interval.burst_nodes))
@@ -100,5 +108,10 @@ class Recorder:
 
     @property
     def credits(self) -> Decimal:
-        """Credits used, exact."""
+        """Credits used, exact, those of burst nodes included."""
         return self._credit_seconds / 3600
+
+    @property
+    def burst_credits(self) -> Decimal:
+        """Credits of burst nodes, exact."""
+        return self._burst_credit_seconds / 3600

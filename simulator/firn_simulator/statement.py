@@ -14,5 +14,6 @@ class Statement:
     cpu_seconds: float
     memory_bytes: int
     dop: int | None
+    scan_bytes: int = 0
     started_at: datetime | None = None
     cluster: str = ""

@@ -29,7 +29,10 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to. Hours are of nodes; `utilisation` is CPU used over CPU paid for."""
+    """What a run came to. Hours are of nodes; `utilisation` is CPU used over CPU paid for.
+
+    `credits` include those of burst nodes; `pool_hits` those claims that took parked nodes.
+    """
 
     name: str
     statements: int
@@ -43,6 +46,13 @@ class Summary:
     resumes: int
     pool_hits: int
     pool_misses: int
+    misses_by_reason: dict[str, int]
+    parked_claims: int
+    parked_node_hours: float
+    burst_credits: Decimal
+    burst_nodes_peak: int
+    node_failures: int
+    reruns: int
     idle_node_hours: float
     utilisation: float
     simulated_seconds: float
@@ -61,6 +71,8 @@ class Summary:
         rate = self.hit_rate
         return plain | {
             "credits": f"{self.credits:.6f}",
+            "burst_credits": f"{self.burst_credits:.6f}",
+            "parked_node_hours": round(self.parked_node_hours, 3),
             "pool_hit_rate": None if rate is None else round(rate, 4),
             "idle_node_hours": round(self.idle_node_hours, 3),
             "utilisation": round(self.utilisation, 4),
@@ -83,7 +95,14 @@ def summarise(name: str, recorder: Recorder) -> Summary:
         cluster_starts=recorder.starts.total(),
         resumes=recorder.resumes,
         pool_hits=recorder.hits,
-        pool_misses=recorder.misses,
+        pool_misses=recorder.misses.total(),
+        misses_by_reason=dict(sorted(recorder.misses.items())),
+        parked_claims=recorder.parked_claims,
+        parked_node_hours=recorder.parked_nodes.until(recorder.ended_at) / 3600,
+        burst_credits=recorder.burst_credits,
+        burst_nodes_peak=recorder.burst_nodes.peak,
+        node_failures=recorder.failures,
+        reruns=recorder.reruns,
         idle_node_hours=recorder.idle_nodes.until(recorder.ended_at) / 3600,
         utilisation=recorder.busy_core_seconds / paid if paid else 0.0,
         simulated_seconds=recorder.seconds,

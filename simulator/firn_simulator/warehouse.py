@@ -5,11 +5,19 @@ from functools import lru_cache
 
 from firn_model.clusters import ClusterSpec, ClusterStatus
 from firn_model.sizes import node_count
-from firn_model.warehouses import ClusterLoad, ScalingStatus, WarehouseLoad, WarehouseSpec, WarehouseStatus
+from firn_model.warehouses import (
+    BurstRequest,
+    ClusterLoad,
+    ScalingStatus,
+    WarehouseLoad,
+    WarehouseSpec,
+    WarehouseStatus,
+)
 from firn_operator.decide import warehouse as decisions
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
+from firn_operator.decide.parking import most_parked
 from firn_operator.decide.scaling import NoteSpare
-from firn_services.decide.load import ClusterShare, Load
+from firn_services.decide.load import Burst, ClusterShare, Load
 from firn_services.decide.need import Cluster as ServedCluster
 
 from firn_simulator.clock import EPOCH, Loop
@@ -26,6 +34,16 @@ ALIVE = ServicesLease(1, REPORTER, EPOCH, timedelta(days=36500))
 def _cluster_load(share: ClusterShare) -> ClusterLoad:
     """Return what is reported of one cluster; the same again and again for small statements."""
     return ClusterLoad(name=share.name, running=share.running, concurrency=share.concurrency)
+
+
+def _burst_request(burst: Burst) -> BurstRequest:
+    return BurstRequest(
+        cluster=burst.cluster,
+        nodes=burst.nodes,
+        expires_at=burst.expires_at,
+        remaining_bytes=burst.remaining_bytes,
+        remaining_seconds=burst.remaining_seconds,
+    )
 
 
 class SimulatedWarehouse:
@@ -52,7 +70,14 @@ class SimulatedWarehouse:
         self._made = 0
         self._nodes = node_count(spec.size, spec.type)
         self._queue = Queue(
-            spec, cores * self._nodes, around.clock, around.physics, around.recorder, self._report, self._emptied
+            spec,
+            cores * self._nodes,
+            around.clock,
+            around.physics,
+            around.recorder,
+            self._report,
+            self._emptied,
+            self._heard,
         )
         self._loop = Loop(around.clock, self._reconcile)
 
@@ -81,15 +106,33 @@ class SimulatedWarehouse:
             idle_since=load.idle_since,
             queued_seconds=load.queued_seconds,
             clusters=tuple([_cluster_load(share) for share in load.clusters]),
+            burst=tuple([_burst_request(burst) for burst in load.burst]) if load.burst else (),
             observed_at=now,
         )
+        if load.burst:
+            for cluster in self.clusters.values():
+                cluster.wake()
         self._loop.wake_at(now + self._seen_after)
 
     def _emptied(self, cluster: str) -> None:
         if found := self.clusters.get(cluster):
             found.emptied()
 
+    def _heard(self, cluster: str) -> None:
+        """Let a cluster know which of its burst nodes work."""
+        if found := self.clusters.get(cluster):
+            found.hear()
+
     # What the operator decides
+
+    @property
+    def known(self) -> Warehouse:
+        """The warehouse as the operator knows it."""
+        return self._known
+
+    def most_parked(self, cluster: SimulatedCluster) -> int:
+        """Return how many nodes of a drained cluster may be parked."""
+        return most_parked(cluster.known, self._known, [c.known for c in self.clusters.values()], self._pool.known)
 
     def _reconcile(self) -> datetime | None:
         now = self._clock.now
@@ -176,6 +219,10 @@ class SimulatedWarehouse:
     def holds_nothing(self, cluster: SimulatedCluster) -> bool:
         """Have it take no more statements; return whether none is left."""
         return self._queue.drain(cluster.known.name)
+
+    def head_lost(self, cluster: SimulatedCluster) -> None:
+        """Put its statements back into their places."""
+        self._queue.lose(cluster.known.name)
 
     def cluster_gone(self, cluster: SimulatedCluster) -> None:
         """Forget it; its index is free."""

@@ -71,7 +71,11 @@ class Physics(Part):
     claim: Seconds = Field(default=0.014, ge=0, description="Claiming a warm node.")
     bind: Seconds = Field(default=0.007, ge=0, description="Binding a head, its status written.")
     join: Seconds = Field(default=1.7, ge=0, description="Binding a worker: its Ray joins the head's.")
+    rejoin: Seconds = Field(default=0.1, ge=0, description="Binding a parked worker: its Ray has joined already.")
     release: Seconds = Field(default=1.0, ge=0, description="Deleting a node's pod.")
+    detect: Seconds = Field(default=1.0, ge=0, description="A node that has failed until the operator sees it.")
+    failures: float = Field(default=0.0, ge=0, description="How often a claimed node fails, a node and hour.")
+    scan_share: float = Field(default=0.8, ge=0, le=1, description="Part of a scanning statement's work that scans.")
     reconcile: Seconds = Field(default=0.01, ge=0, description="Changes of a pool that fall together are one.")
     overhead: Seconds = Field(default=0.012, ge=0, description="Least time of a statement: plan, dispatch, first rows.")
     work_factor: float = Field(default=1.0, gt=0, description="Multiplies every statement's work.")
@@ -132,6 +136,7 @@ class Arrival(Part):
     at: Seconds = Field(ge=0, description="When it arrives, in seconds from the start.")
     cpu_seconds: Seconds = Field(ge=0, description="Its work.")
     memory: Bytes = Field(default=0, ge=0, description="What it needs, of all its nodes together.")
+    scan: Bytes = Field(default=0, ge=0, description="Bytes that it scans, for burst nodes.")
     dop: int | None = Field(default=None, ge=1, description="Processes that it can use; by default all.")
     warehouse: str | None = Field(default=None, description="By default the stream's first.")
     count: int = Field(default=1, ge=1, le=1_000_000, description="So many at once.")
@@ -157,6 +162,7 @@ class PoissonStream(Stream):
     per_hour: float = Field(gt=0, description="Statements an hour, of each warehouse.")
     cpu_seconds: Seconds = Field(gt=0, description="Mean work.")
     memory: Bytes = Field(default=0, ge=0, description="What each needs.")
+    scan: Bytes = Field(default=0, ge=0, description="Bytes that one of mean work scans; others in proportion.")
     dop: int | None = Field(default=None, ge=1, description="Processes that each can use; by default all.")
 
 

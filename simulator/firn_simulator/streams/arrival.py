@@ -14,6 +14,7 @@ class Arriving(NamedTuple):
     cpu_seconds: float
     memory_bytes: int = 0
     dop: int | None = None
+    scan_bytes: int = 0
 
 
 def merged(streams: list[Iterator[Arriving]]) -> Iterator[Arriving]:

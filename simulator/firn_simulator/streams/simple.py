@@ -14,7 +14,7 @@ def listed(stream: ListStream, warehouses: list[str], of: dict[str, list[str]]) 
         for _ in range(statement.count):
             number = turn[names[0]] = turn.get(names[0], -1) + 1
             name = names[number % len(names)]
-            yield Arriving(statement.at, name, statement.cpu_seconds, statement.memory, statement.dop)
+            yield Arriving(statement.at, name, statement.cpu_seconds, statement.memory, statement.dop, statement.scan)
 
 
 def poisson(stream: PoissonStream, warehouses: list[str], duration: float, seed: str) -> Iterator[Arriving]:
@@ -25,7 +25,9 @@ def poisson(stream: PoissonStream, warehouses: list[str], duration: float, seed:
         at = random.expovariate(stream.per_hour / 3600)
         while at < duration:
             work = random.expovariate(1 / stream.cpu_seconds)
-            yield Arriving(at, warehouse, work, stream.memory, stream.dop)
+            yield Arriving(
+                at, warehouse, work, stream.memory, stream.dop, round(stream.scan * work / stream.cpu_seconds)
+            )
             at += random.expovariate(stream.per_hour / 3600)
 
     return merged([one(w) for w in warehouses])
