@@ -1,6 +1,7 @@
 """Workload files: YAML, or JSON lines (the account first, then a statement a line). Refused with line and reason."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from firn_simulator.errors import WorkloadError
+from firn_simulator.variants import applied
 from firn_simulator.workload import Workload
 
 Location = Sequence[str | int]
@@ -29,6 +31,7 @@ def parse(text: str, file: str) -> Workload:
     """Return what YAML text says. Raises WorkloadError."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_twice(root, file)
         content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -58,7 +61,11 @@ def parse_lines(text: str, file: str) -> Workload:
     if not objects:
         raise WorkloadError(file, 1, "is empty: the first line holds the account, the others a statement each")
     account, statements = objects[0], objects[1:]
-    streams = list(account.get("streams", []))
+    streams = account.get("streams", [])
+    if not isinstance(streams, list):
+        raise WorkloadError(file, numbers[0], "streams: must be a list")
+    if not statements and not streams:
+        raise WorkloadError(file, numbers[0], "has no statements: each of the lines after the account is one")
     content = {**account, "streams": [*streams, {"kind": "list", "statements": statements}] if statements else streams}
 
     def line_of(location: Location) -> int:
@@ -73,7 +80,7 @@ def parse_lines(text: str, file: str) -> Workload:
 
 def _validated(content: dict[str, Any], file: str, line_of: Any) -> Workload:
     try:
-        return Workload.model_validate(content)
+        workload = Workload.model_validate(content)
     except ValidationError as error:
         errors = error.errors()
         misspelt = [e for e in errors if e["type"] == "extra_forbidden"]  # tells more than what is missing for it
@@ -81,6 +88,31 @@ def _validated(content: dict[str, Any], file: str, line_of: Any) -> Workload:
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         raise WorkloadError(file, line_of(first["loc"]), f"{where}: {reason}" if where else reason) from error
+    for number, variant in enumerate(workload.variants):
+        try:
+            applied(workload, variant)
+        except WorkloadError as error:
+            raise WorkloadError(file, line_of(("variants", number)), f"{error.file}: {error.reason}") from error
+    return workload
+
+
+def _refuse_twice(root: yaml.Node | None, file: str) -> None:
+    """Raise WorkloadError for a key that a mapping has twice: YAML would take the last and say nothing."""
+    left, seen = [root], set[int]()
+    while left:
+        node = left.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            for key, value in node.value:
+                if keys.get(key.value, 0) > 1 and key.value != "<<":
+                    line = [k for k, _ in node.value if k.value == key.value][-1].start_mark.line + 1
+                    raise WorkloadError(file, line, f"{key.value}: is there twice")
+                left.append(value)
 
 
 def _line_of(node: yaml.Node | None, location: Location) -> int | None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from firn_model.base import Resource
+from pydantic import ValidationError
 
 from firn_simulator.errors import WorkloadError
-from firn_simulator.workload import SimulatedPool, SimulatedWarehouse, Variant, Workload
+from firn_simulator.workload import SimulatedPool, SimulatedWarehouse, Variant, Workload, refuse_what_disagrees
 
 AS_WRITTEN = Variant(name="as written")
 
@@ -27,10 +28,15 @@ def applied(workload: Workload, variant: Variant) -> Workload:
             )
             for p in workload.pools
         )
+        changed = workload.model_copy(update={"warehouses": warehouses, "pools": pools})
+        refuse_what_disagrees(changed)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where, reason = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+        raise WorkloadError(f"variant {variant.name}", None, f"{where}: {reason}") from error
     except ValueError as error:
-        reason = str(error).partition("Value error, ")[2].partition(" [type=")[0] or str(error)
-        raise WorkloadError(f"variant {variant.name}", None, reason) from error
-    return workload.model_copy(update={"warehouses": warehouses, "pools": pools})
+        raise WorkloadError(f"variant {variant.name}", None, str(error)) from error
+    return changed
 
 
 def _merged(spec: Resource, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 Specs of warehouses and pools are those of the resources, field by field, so that a manifest's spec can be pasted.
 """
 
+from collections import Counter
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
 from firn_model.base import Resource
 from firn_model.pools import PoolSpec
-from firn_model.sizes import MAX_CLUSTERS, node_count
+from firn_model.sizes import MAX_CLUSTERS, WarehouseType, node_count
 from firn_model.warehouses import WarehouseSpec
+from firn_operator.decide.observed import memory_class
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
@@ -49,7 +51,12 @@ def quantity(text: str) -> Decimal:
 
 
 def _bytes(value: Any) -> Any:
-    return int(quantity(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(quantity(value.strip()))
+    except (InvalidOperation, OverflowError, ValueError):
+        raise ValueError(f"{value!r} is no amount of bytes: a number, or one with {', '.join(_SUFFIXES)}") from None
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
@@ -94,6 +101,16 @@ class SimulatedPool(Part):
         _refuse_unknown(value, PoolSpec)
         return {"image": "simulated", **value} if isinstance(value, dict) else value
 
+    @field_validator("spec")
+    @classmethod
+    def _possible(cls, spec: PoolSpec) -> PoolSpec:
+        if spec.warm.min > spec.warm.max:
+            raise ValueError("warm.min must be at most warm.max")
+        for name, text in (("cpu", spec.node.cpu), ("memory", spec.node.memory)):
+            if quantity(text) <= 0:
+                raise ValueError(f"node.{name} must be greater than 0")
+        return spec
+
 
 class SimulatedWarehouse(Part):
     """One VirtualWarehouse, or `count` of them: name-1, name-2 and so on."""
@@ -127,6 +144,14 @@ def possible(spec: WarehouseSpec) -> WarehouseSpec:
     if spec.max_cluster_count > most:
         raise ValueError(f"maxClusterCount must be at most {most} for size {spec.size.value}")
     node_count(spec.size, spec.type)
+    if spec.type is WarehouseType.SNOWPARK_OPTIMIZED and spec.query_acceleration.enabled:
+        raise ValueError("queryAcceleration.enabled must be false when type is SnowparkOptimized")
+    if spec.suspended or not spec.auto_resume:
+        raise ValueError(
+            "a warehouse that statements cannot resume runs none: set suspended to false, autoResume to true"
+        )
+    if spec.resource_monitor:
+        raise ValueError("resource monitors are not simulated: leave resourceMonitor away")
     return spec
 
 
@@ -215,21 +240,8 @@ class Workload(Part):
     variants: tuple[Variant, ...] = ()
 
     @model_validator(mode="after")
-    def _names_agree(self) -> "Workload":
-        known = {w.name for w in self.warehouses}
-        if len(known) < len(self.warehouses):
-            raise ValueError("two warehouses have the same name")
-        pools = {p.name for p in self.pools}
-        for warehouse in self.warehouses:
-            if warehouse.spec.pool not in pools:
-                raise ValueError(f"warehouse {warehouse.name} names pool {warehouse.spec.pool}, which is not there")
-        for stream in self.streams:
-            named = [*stream.warehouses]
-            if isinstance(stream, ListStream):
-                named += [a.warehouse for a in stream.statements if a.warehouse]
-            for name in named:
-                if name not in known:
-                    raise ValueError(f"a stream names warehouse {name}, which is not there")
+    def _agrees(self) -> "Workload":
+        refuse_what_disagrees(self)
         return self
 
     @property
@@ -241,6 +253,45 @@ class Workload(Part):
         """Return the names of a stream's warehouses."""
         chosen = set(stream.warehouses)
         return [name for w in self.warehouses if not chosen or w.name in chosen for name in w.names]
+
+
+def refuse_what_disagrees(workload: Workload) -> None:
+    """Raise ValueError when the parts of a workload do not fit each other."""
+    known = {w.name for w in workload.warehouses}
+    for what, names in (
+        ("warehouses", [name for w in workload.warehouses for name in {w.name, *w.names}]),
+        ("pools", [p.name for p in workload.pools]),
+        ("variants", [v.name for v in workload.variants]),
+    ):
+        if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+            raise ValueError(f"two {what} have the name {twice}")
+    pools = {p.name: p for p in workload.pools}
+    for warehouse in workload.warehouses:
+        _refuse_misfit(warehouse, pools.get(warehouse.spec.pool))
+    for stream in workload.streams:
+        named = [*stream.warehouses]
+        if isinstance(stream, ListStream):
+            named += [a.warehouse for a in stream.statements if a.warehouse]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"a stream names warehouse {name}, which is not there")
+
+
+def _refuse_misfit(warehouse: SimulatedWarehouse, pool: SimulatedPool | None) -> None:
+    """Raise ValueError for a warehouse that would wait for nodes for ever."""
+    spec = warehouse.spec
+    if pool is None:
+        raise ValueError(f"warehouse {warehouse.name} names pool {spec.pool}, which is not there")
+    wanted = memory_class(spec.type)
+    if pool.spec.node.memory_class is not wanted:
+        raise ValueError(
+            f"warehouse {warehouse.name}, {spec.type.value}, needs a pool whose node.memoryClass is {wanted.value}"
+        )
+    needs = node_count(spec.size, spec.type)
+    if pool.machines is not None and pool.machines < needs:
+        raise ValueError(
+            f"warehouse {warehouse.name} needs {needs} nodes, and pool {pool.name} has machines for {pool.machines}"
+        )
 
 
 def _refuse_unknown(value: Any, model: type[Resource]) -> None:

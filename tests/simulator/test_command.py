@@ -47,7 +47,7 @@ def test_json_and_a_picture(file: Path, tmp_path: Path) -> None:
     assert found["statements"] > 20
     assert float(found["credits"]) > 0
     root = ET.fromstring(picture.read_text())
-    assert len([e for e in root.iter() if e.tag.endswith("polyline")]) == 4
+    assert len([e for e in root.iter() if e.tag.endswith("polyline")]) == 5  # four charts, and that of parked nodes
 
 
 def test_a_malformed_file_names_the_line(file: Path) -> None:

@@ -48,6 +48,17 @@ def test_durations_have_units() -> None:
             "kind: poisson", "kind: poisson\n    warehouses: [b]", None, "names warehouse b", id="unknown name"
         ),
         pytest.param("  - name: a", "  - name: [a", 4, "expected", id="not YAML"),
+        pytest.param("500ms", "500ms\n    memory: 1Gig", 9, "no amount of bytes", id="quantity"),
+        pytest.param("duration: 1h", "duration: 1h\nduration: 2h", 2, "duration: is there twice", id="a key twice"),
+        pytest.param("size: S", "autoResume: false", 4, "cannot resume", id="nothing can run"),
+        pytest.param("size: S", "resourceMonitor: m", 4, "not simulated", id="what is not simulated"),
+        pytest.param("size: S", "size: M, type: SnowparkOptimized", None, "memoryClass is High", id="another pool"),
+        pytest.param("duration: 1h", "pools: [{machines: 1}]", None, "needs 2 nodes", id="too few machines"),
+        pytest.param("duration: 1h", "pools: [{spec: {warm: {min: 9, max: 2}}}]", 1, "at most warm.max", id="warm"),
+        pytest.param("duration: 1h", "pools: [{name: p}, {name: p}]", None, "two pools", id="a pool twice"),
+        pytest.param(
+            "duration: 1h", "variants: [{name: x, warehouse: {size: Z}}]", 1, "variant x: spec.size", id="variant"
+        ),
     ],
 )
 def test_a_malformed_file_is_refused(before: str, after: str, line: int | None, words: str) -> None:
