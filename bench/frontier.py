@@ -90,7 +90,12 @@ def settings(size: str) -> list[tuple[str, str, dict[str, object]]]:
 
 def simulate(shape: Shape, spec: dict[str, object], seed: int) -> Summary:
     """Run one setting."""
-    pool = {"node": {"cpu": "8", "memory": "16Gi"}, "warm": {"min": 16, "max": 64}, "refill": {"maxBooting": 16}}
+    pool = {
+        "node": {"cpu": "8", "memory": "16Gi"},
+        "warm": {"min": 16, "max": 64},
+        "refill": {"maxBooting": 16},
+        "parked": {"maxNodes": 0},
+    }
     content = {
         "seed": seed,
         "duration": 3600,

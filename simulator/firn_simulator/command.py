@@ -56,7 +56,9 @@ def simulate(
         bool, typer.Option("--compare/--no-compare", help="Run the file's variants beside what it says itself.")
     ] = True,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the file's.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Also draw queue time, clusters and credits as SVG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw queue time, clusters, nodes and credits, as SVG.")
+    ] = None,
     output: Annotated[ReportFormat, typer.Option("--output", "-o", help="How to write it.")] = ReportFormat.TABLE,
 ) -> None:
     """Say what a workload would wait and cost, without a cluster.
@@ -68,6 +70,8 @@ def simulate(
     from firn_simulator.reading import read
     from firn_simulator.variants import AS_WRITTEN, crossed
 
+    if picture is not None and not picture.absolute().parent.is_dir():
+        _fail(f"{picture}: cannot be written: there is no such folder")
     try:
         workload = read(file)
         if seed is not None:
@@ -79,6 +83,8 @@ def simulate(
         _run(workload, chosen, picture, output)
     except WorkloadError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{picture}: cannot be written: {error.strerror}")
 
 
 def _run(workload: "Workload", variants: "tuple[Variant, ...]", picture: Path | None, output: ReportFormat) -> None:

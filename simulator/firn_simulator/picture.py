@@ -9,6 +9,7 @@ from firn_simulator.recorder import Recorder, Steps
 
 BINS = 240
 WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 960, 170, 70, 20, 56, 46
+LEGEND_ROW = 18
 COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#0a7ea4", "#bf3989", "#57606a")
 
 Line = list[float]
@@ -46,15 +47,16 @@ def svg(runs: Sequence[tuple[str, Recorder]]) -> str:
         *_if_any("Burst nodes", [r.burst_nodes for r in recorders], seconds),
         Panel("Credits so far", "", tuple(_credits(r, seconds) for r in recorders)),
     )
-    height = TOP + len(panels) * (PANEL + GAP) + 10
+    legend, top = _legend([name for name, _ in runs])
+    height = top + len(panels) * (PANEL + GAP) + 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="12" fill="#24292f">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        *_legend([name for name, _ in runs]),
+        *legend,
     ]
     for number, panel in enumerate(panels):
-        parts += _panel(panel, TOP + number * (PANEL + GAP), seconds)
+        parts += _panel(panel, top + number * (PANEL + GAP), seconds)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -106,14 +108,18 @@ def _bin(at: float, seconds: float) -> int:
     return min(BINS - 1, int(at / seconds * BINS))
 
 
-def _legend(names: Sequence[str]) -> list[str]:
-    parts, x = [], LEFT
+def _legend(names: Sequence[str]) -> tuple[list[str], int]:
+    """Return the runs' names with their colours, in as many rows as they need, and where the first chart begins."""
+    parts, x, y = [], LEFT, 16
     for number, name in enumerate(names):
+        wide = 48 + 7 * len(name)
+        if x > LEFT and x + wide - 24 > WIDTH - RIGHT:
+            x, y = LEFT, y + LEGEND_ROW
         colour = COLOURS[number % len(COLOURS)]
-        parts.append(f'<rect x="{x}" y="16" width="18" height="4" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 24}" y="22">{html.escape(name)}</text>')
-        x += 48 + 7 * len(name)
-    return parts
+        parts.append(f'<rect x="{x}" y="{y}" width="18" height="4" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 24}" y="{y + 6}">{html.escape(name)}</text>')
+        x += wide
+    return parts, y + TOP - 16
 
 
 def _panel(panel: Panel, top: int, seconds: float) -> list[str]:
