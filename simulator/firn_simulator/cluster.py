@@ -264,6 +264,7 @@ class SimulatedCluster:
 
     def _clear(self) -> None:
         """Take the endpoint away: the head is lost, and its Ray with it."""
+        self._owner.head_lost(self)
         self._telling, self._answer = None, None
         self._talks.clear()
         self._joined.clear()
@@ -278,6 +279,8 @@ class SimulatedCluster:
         self._pool.lacks(self.known.uid, lacks, head=bool(lacks and not self._nodes))
 
     def _bound(self, node: Node) -> None:
+        if not self._nodes[node.name].is_alive:
+            return
         self._started_at = self._clock.now
         self._status(
             phase=ClusterPhase.RUNNING,

@@ -205,7 +205,7 @@ class SimulatedWarehouse:
 
     def _serve(self, cluster: SimulatedCluster) -> None:
         known = cluster.known
-        if not known.is_leaving:
+        if known.is_running:
             memory_bytes = self._memory_bytes * cluster.sharing.nodes
             served = ServedCluster(
                 known.name, known.spec.index, cluster.size, self.cores, memory_bytes, epoch=known.uid
