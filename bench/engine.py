@@ -9,7 +9,8 @@ whose caches are empty: their first pass is the cold one. Totals are sums of eac
 - two_nodes_over_one: two nodes of half the cores each, warm, over one of all.
 - stage_overhead_ms: what one more stage adds to a statement over a tiny table, on the two nodes.
 - small_statement_ms: a statement on TPC-H's smallest table, on the one node, from the coordinator's call to the rows.
-- daft_over_firn: null. Daft is not measured: its reader refuses the generator's files, whose text is in string views.
+- daft_over_firn: Daft on a Ray of two nodes of half the cores each, over two nodes, both warm, in total on the
+  statements that Daft answers rightly; null without `--daft`, the path of a Python that has Daft and Ray.
 
 The object store and the local disk are in the page cache. The last line of standard output is one JSON object;
 progress is on standard error.
@@ -33,7 +34,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from engine_cluster import EngineCluster, Hardware, Run, engine_cluster
-from engine_others import DataFusion, DuckDb
+from engine_others import DataFusion, DuckDb, daft_on_ray
 from firn_local.cache import Cache
 from firn_local.layout import Layout
 from firn_local.tpch import QUERIES, as_answer
@@ -47,7 +48,7 @@ _statements: Any = importlib.import_module("tests.verify.statements")
 _suites: Any = importlib.import_module("tests.verify.suites")
 _servers: Any = importlib.import_module("tests.runtime.conftest")
 
-ONE, TWO, FUSION, DUCK = "one node", "two nodes", "DataFusion", "DuckDB"
+ONE, TWO, FUSION, DUCK, DAFT = "one node", "two nodes", "DataFusion", "DuckDB", "Daft"
 COLD_ONE, COLD_TWO = "one node, cold", "two nodes, cold"
 GIB = 1 << 30
 MEMORY_BYTES_A_CORE = 4 * GIB
@@ -80,6 +81,7 @@ class Figures:
 
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     wrong: dict[str, str] = field(default_factory=dict)
+    daft_cannot: dict[str, str] = field(default_factory=dict)
     in_stages: set[str] = field(default_factory=set)
     warm_store_bytes: int = 0
     small: list[float] = field(default_factory=list)
@@ -143,6 +145,19 @@ class Bench:
         self.figures.seconds[contender][case.name].append(seconds)
         if (wrong := case.wrong(table)) is not None:
             self.figures.wrong[f"{case.name} on {contender}"] = wrong
+
+    def daft(self, python: Path, tables: Any, cores: int, rounds: int) -> None:
+        """Run Daft alone: once to begin with, then in rounds."""
+        with daft_on_ray(python, tables, 2, cores // 2) as daft:
+            for number in range(rounds + 1):
+                for case in self.cases:
+                    if case.name in self.figures.daft_cannot:
+                        continue
+                    seconds, table, error = daft.run(case.statement.duckdb)
+                    if (wrong := error or case.wrong(table)) is not None and wrong:
+                        self.figures.daft_cannot[case.name] = wrong
+                    elif number:
+                        self.figures.seconds[DAFT][case.name].append(seconds)
 
     async def _small(self, one: EngineCluster, two: EngineCluster, repeats: int) -> None:
         """Time small statements, and those with one more stage, in turns."""
@@ -208,6 +223,7 @@ def _ms(seconds: list[float] | None) -> str:
 def summary(figures: Figures, names: list[str]) -> dict[str, Any]:
     """Return the last line's figures."""
     total = {each: figures.total(each, names) for each in (ONE, TWO, FUSION, DUCK, COLD_ONE, COLD_TWO)}
+    able = [name for name in names if figures.seconds[DAFT].get(name) and name not in figures.daft_cannot]
     bad = {case.split(" on ", 1)[0] for case in figures.wrong}
     return {
         "queries_right": sum(name not in bad for name in names),
@@ -216,13 +232,15 @@ def summary(figures: Figures, names: list[str]) -> dict[str, Any]:
         "one_node_over_duckdb": round(total[ONE] / total[DUCK], 3),
         "two_nodes_over_one": round(total[TWO] / total[ONE], 3),
         "cold_over_warm": round(total[COLD_ONE] / total[ONE], 3),
-        "daft_over_firn": None,
+        "daft_over_firn": round(figures.total(DAFT, able) / figures.total(TWO, able), 3) if able else None,
+        "daft_queries": len(able),
         "stage_overhead_ms": round(1000 * statistics.median(figures.stage), 2),
         "small_statement_ms": round(1000 * percentile(figures.small, 50), 2),
         "small_statement_p99_ms": round(1000 * percentile(figures.small, 99), 2),
         "queries_in_stages": len(figures.in_stages),
         "warm_bytes_from_object_store": figures.warm_store_bytes,
         "seconds": {each: round(value, 3) for each, value in total.items()},
+        "daft_cannot": figures.daft_cannot,
         "wrong": figures.wrong,
     }
 
@@ -257,7 +275,6 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             (compiled.compile(FEWER_STAGES), compiled.compile(MORE_STAGES)),
             suite.dataset.compiler().compile(SMALLEST),
         )
-        _say("Daft is not measured: daft_over_firn is null")
         with _dataset.serving() as endpoint:
             store = ObjectStoreAccess(
                 endpoint=endpoint, access_key_id=_servers.ACCESS_KEY, secret_access_key=_servers.SECRET_KEY
@@ -267,7 +284,9 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             for number in range(given.rounds):
                 async with _pair(store, cores, given.small_mib << 20) as (one, two):
                     await bench.round(number, one, two, given.repeats)
-    contenders = [COLD_ONE, ONE, FUSION, DUCK, COLD_TWO, TWO]
+        if given.daft is not None:
+            await asyncio.to_thread(bench.daft, given.daft, suite.dataset.files, len(cores), given.rounds)
+    contenders = [COLD_ONE, ONE, FUSION, DUCK, COLD_TWO, TWO, *([DAFT] if given.daft is not None else [])]
     print(table_of(bench.figures, names, contenders))
     return {"scale": given.scale, "rounds": given.rounds, "threads": len(cores), **summary(bench.figures, names)}
 
@@ -281,6 +300,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of each contender; even")
     parser.add_argument("--small-mib", type=int, default=16, help="two nodes run statements over less whole")
     parser.add_argument("--repeats", type=int, default=50, help="small statements a round")
+    parser.add_argument("--daft", type=Path, help="a Python that has Daft and Ray, to measure Daft beside Firn")
     figures = asyncio.run(measure(parser.parse_args()))
     print(json.dumps(figures), flush=True)
     return 1 if figures["wrong"] else 0

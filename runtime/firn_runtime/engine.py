@@ -1,10 +1,9 @@
 """The engine: DataFusion in one session that all statements of a node share, reading through the node's cache.
 
 One session means one memory pool and one cache of file footers. Tables are a statement's own: they are known to the
-session only while its text is bound, under a lock; planning and running need no names.
+session only while its text is bound; planning and running need no names.
 """
 
-import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from firn_model.statements import StatementError
 from firn_model.writes import WriteTarget, WrittenFile
 
 from firn_runtime.batches import merged, plain_schema
-from firn_runtime.binding import bind, engine_errors
+from firn_runtime.binding import Binder, engine_errors
 from firn_runtime.cache.file_cache import FileCache, rewritten
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.objects import RewrittenError
@@ -105,8 +104,7 @@ class Engine:
         self.sizes = SizeCheck(self.context, self.planner.context)
         self.stores = self.sizes.stores
         self._cpus = cpus
-        self._partitions = cpus
-        self._binding = threading.Lock()
+        self._binder = Binder(self.context)
 
     def start(self, stage: Stage) -> Query:
         """Plan a stage and start it. Raises StatementFailedError."""
@@ -157,24 +155,17 @@ class Engine:
 
         Files that are too much for the cache are read from the object store, by another plan.
         """
+        settings = {"datafusion.execution.target_partitions": str(stage.parallelism or self._cpus)}
         while True:
             with engine_errors(stage.object_store):
-                frame = _sorted(self._bind(stage, lease), stage.write)
+                bound = self._binder.bind(self.stores, stage, lease.paths, settings)
+                frame = _sorted(bound.frame, stage.write)
                 plan = frame.execution_plan()
-            leaves = (leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
-            if lease.bring(need for leaf in leaves for need in needs_of(leaf)):
+            if bound.needs is None:
+                leaves = (leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
+                bound.needs = tuple(need for leaf in leaves for need in needs_of(leaf))
+            if lease.bring(bound.needs):
                 return frame, plan
-
-    def _bind(self, stage: Stage, lease: Lease) -> DataFrame:
-        """Return the statement with its names resolved; no file is read for it."""
-        with self._binding:
-            self._use_partitions(stage.parallelism or self._cpus)
-            return bind(self.context, self.stores, stage, lease.paths)
-
-    def _use_partitions(self, partitions: int) -> None:
-        if partitions != self._partitions:
-            self.context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
-            self._partitions = partitions
 
 
 async def _as_arrow(query: Query, stream: AsyncIterator[RecordBatch]) -> AsyncIterator[pa.RecordBatch]:

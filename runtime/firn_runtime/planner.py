@@ -1,7 +1,6 @@
 """Plans of statements for several nodes, in a session of their own: its settings make plans that can be cut."""
 
 import base64
-import threading
 import time
 from collections.abc import Mapping
 
@@ -9,9 +8,10 @@ from datafusion import DataFrame, SessionConfig, SessionContext
 from firn_model.messages import TableSnapshot
 
 from firn_runtime.batches import plain_schema
-from firn_runtime.binding import bind, engine_errors
+from firn_runtime.binding import Binder, engine_errors
 from firn_runtime.cache.placement import owner
 from firn_runtime.errors import CannotCutError
+from firn_runtime.kept import Kept
 from firn_runtime.operators import SCAN, table_of
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
 from firn_runtime.plans.regrouping import partitions_for, regroup
@@ -36,6 +36,8 @@ _CUTTABLE = {
 """Source: engine notes, "Distributed plans with DataFusion", Settings."""
 _BROADCAST_BYTES, _BROADCAST_ROWS = 1 << 20, 1 << 17
 """A join's side that is estimated to be smaller goes to all tasks whole; DataFusion's defaults."""
+_MOST_CUTS = 64
+_LARGEST_CUT_BYTES = 1 << 20
 _DESCRIBED = (CannotCutError, RecursionError)
 
 
@@ -45,7 +47,8 @@ class Planner:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.context = SessionContext(SessionConfig({**settings, **_CUTTABLE}))
         self._schemas = Schemas(self.context)
-        self._binding = threading.Lock()
+        self._binder = Binder(self.context)
+        self._cuts: Kept[tuple[PlannedStage, ...]] = Kept(_MOST_CUTS)
 
     def plan(self, asked: PlanAsked, sizes: SizeCheck) -> PlanReply:
         """Return a statement's stages, or why it runs whole. Raises StatementFailedError."""
@@ -56,38 +59,51 @@ class Planner:
             sizes.require(asked.stage, plan, ())
             schema = base64.b64encode(plain_schema(frame.schema()).serialize().to_pybytes()).decode()
             try:
-                root = parse(plan.to_bytes(self.context))
-                sort_by_all_partition_keys(root)
-                regroup(root, asked.slots * asked.finer, lambda path: owner(path, asked.nodes))
-                # Of a plan in partitions the last stage only gathers what those before it made: they may write it.
-                is_dealt = partition_count(root) > 1
-                stages = cut(root, self._schemas.of)
-                if "window" in stages[-1].operators:
-                    self._schemas.of(root)  # the other stages were tried for their schemas
+                stages = self._cut(asked, plan.to_bytes(self.context))
             except _DESCRIBED as error:
                 return PlanReply(whole_because=str(error), plan_seconds=time.perf_counter() - began)
         if len(stages) == 1:
             return PlanReply(whole_because="it is one stage", plan_seconds=time.perf_counter() - began)
-        writers = stages[-1].inputs if is_dealt and asked.stage.write is not None else ()
         return PlanReply(
-            stages=tuple(_planned(stage, asked, number in writers) for number, stage in enumerate(stages)),
-            schema_ipc_base64=schema,
-            nodes=asked.nodes,
-            plan_seconds=time.perf_counter() - began,
+            stages=stages, schema_ipc_base64=schema, nodes=asked.nodes, plan_seconds=time.perf_counter() - began
         )
+
+    def _cut(self, asked: PlanAsked, plan: bytes) -> tuple[PlannedStage, ...]:
+        """Return the stages of a plan, from what is kept if it was cut before. Raises CannotCutError, RecursionError.
+
+        A plan tells its files with their sizes and times, so one that is the same reads the same.
+        """
+        slots = asked.slots * asked.finer
+        writes = asked.stage.write is not None
+        key = (plan, slots, asked.nodes, writes, asked.stage.tables)
+        known = self._cuts.get(key)
+        if known is not None:
+            return known
+        root = parse(plan)
+        sort_by_all_partition_keys(root)
+        regroup(root, slots, lambda path: owner(path, asked.nodes))
+        # Of a plan in partitions the last stage only gathers what those before it made: they may write it.
+        is_dealt = partition_count(root) > 1
+        stages = cut(root, self._schemas.of)
+        if "window" in stages[-1].operators:
+            self._schemas.of(root)  # the other stages were tried for their schemas
+        writers = stages[-1].inputs if is_dealt and writes else ()
+        planned = tuple(_planned(stage, asked, number in writers) for number, stage in enumerate(stages))
+        if sum(len(task.plan) for stage in planned for task in stage.tasks) <= _LARGEST_CUT_BYTES:
+            self._cuts.put(key, planned)
+        return planned
 
     def _bind(self, asked: PlanAsked, sizes: SizeCheck) -> DataFrame:
         total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
         partitions = partitions_for(total, asked.slots) * asked.finer
-        with self._binding:
-            self.context.sql(f"SET datafusion.execution.target_partitions = {partitions}")
-            self.context.sql(f"SET {_OPTIMIZER}.prefer_hash_join = {not asked.sort_merge}")
+        settings = {
+            "datafusion.execution.target_partitions": str(partitions),
+            f"{_OPTIMIZER}.prefer_hash_join": str(not asked.sort_merge).lower(),
             # Memory may have run out because an estimate was wrong: then it is trusted the less.
-            for name, most in (("", _BROADCAST_BYTES), ("_rows", _BROADCAST_ROWS)):
-                self.context.sql(
-                    f"SET {_OPTIMIZER}.hash_join_single_partition_threshold{name} = {most // asked.finer**2}"
-                )
-            return bind(self.context, sizes.stores, asked.stage, {})
+            f"{_OPTIMIZER}.hash_join_single_partition_threshold": str(_BROADCAST_BYTES // asked.finer**2),
+            f"{_OPTIMIZER}.hash_join_single_partition_threshold_rows": str(_BROADCAST_ROWS // asked.finer**2),
+        }
+        return self._binder.bind(sizes.stores, asked.stage, {}, settings).frame
 
 
 def _planned(stage: StageCut, asked: PlanAsked, writes: bool) -> PlannedStage:

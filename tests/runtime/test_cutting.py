@@ -118,6 +118,6 @@ def test_files_are_dealt_by_home_and_size(context: SessionContext, tmp_path: Pat
     assert all(len(home) == 1 for home in homes)
 
 
-@pytest.mark.parametrize(("size", "slots", "expected"), [(0, 3, 3), (256 << 20, 2, 4), (100 << 30, 2, 8)])
+@pytest.mark.parametrize(("size", "slots", "expected"), [(0, 3, 3), (1 << 30, 2, 4), (100 << 30, 2, 8)])
 def test_how_many_partitions_files_are_worth(size: int, slots: int, expected: int) -> None:
     assert partitions_for(size, slots) == expected

@@ -108,6 +108,16 @@ def test_a_task_waits_for_its_home_unless_another_ends_it_sooner() -> None:
     assert starts(schedule.handle(Ticked(), 1.1)) == [("0.1", "x", Why.STOLEN)], "its home is slower than was guessed"
 
 
+def test_what_its_siblings_took_is_measured_by_their_bytes() -> None:
+    """The home works on twice as much as the node that is done: it will be free later than that node was."""
+    sizes = (("h", 1), ("w", 2), ("w", 1))
+    scan = StageSpec(tuple(TaskSpec(scan_bytes=size * 100_000_000, home=home) for home, size in sizes), is_scan=True)
+    schedule = Schedule((scan, StageSpec((TaskSpec(inputs=((0, (0,)),)),), inputs=(0,), is_result=True)))
+    schedule.handle(NodeUsable("h", 1, is_head=True), 0)
+    schedule.handle(NodeUsable("w", 1), 0)
+    assert starts(schedule.handle(TaskDone(0, made(0)), 1)) == [("0.2", "h", Why.STOLEN)]
+
+
 @pytest.mark.parametrize(
     ("event", "now", "started"),
     [

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import os
+from typing import BinaryIO
 
 from firn_model.frames import FrameType, encode
 
 from firn_runtime.exchange.overflow import StoreOverflow
+from firn_runtime.exchange.peers import CHUNK_BYTES
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Discard, Drop, Fetch, Hold
 from firn_runtime.writes import delete_files
 
-_CHUNK_BYTES = 1 << 20
 _DONE = encode(FrameType.FINISH, b"{}")
 
 
@@ -56,7 +57,17 @@ class PieceDoors:
                 continue
             with open(piece.path, "rb") as file:  # noqa: ASYNC230  of this node, mostly in memory
                 writer.write(PIECE_LENGTH.pack(os.fstat(file.fileno()).st_size))
-                while data := file.read(_CHUNK_BYTES):  # uvloop, which Ray's actors may run on, has no sendfile
-                    writer.write(data)
-                    await writer.drain()
+                await _send_file(writer, file)
         await writer.drain()
+
+
+async def _send_file(writer: asyncio.StreamWriter, file: BinaryIO) -> None:
+    """Send a file without its bytes going through this process, where the loop can. Raises OSError."""
+    if writer.transport.is_closing():
+        raise ConnectionResetError("the peer has ended")
+    try:
+        await asyncio.get_running_loop().sendfile(writer.transport, file)
+    except NotImplementedError:  # uvloop, which Ray's actors may run on
+        while data := file.read(CHUNK_BYTES):
+            writer.write(data)
+            await writer.drain()

@@ -6,15 +6,12 @@ from collections.abc import Iterable
 from functools import partial
 
 from firn_runtime.errors import PieceLostError
+from firn_runtime.exchange.peers import Peer
 from firn_runtime.exchange.pieces import Piece, PieceStore
 from firn_runtime.exchange.tickets import ticket
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.stage import GREETING, LENGTH
 from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Fetch, PieceAddress, TaskInput
-
-_CHUNK_BYTES = 1 << 20
-_CONNECT_SECONDS = 5.0
-_SILENCE_SECONDS = 30.0
 
 
 class Fetcher:
@@ -73,32 +70,29 @@ class Fetcher:
             return
         try:
             await self._from_peer(door, statement_id, pieces)
-        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+        except OSError as error:
             raise PieceLostError(pieces[0].node) from error
 
     async def _from_peer(self, door: str, statement_id: str, pieces: list[PieceAddress]) -> None:
-        host, _, port = door.rpartition(":")
         request = Fetch(statement_id=statement_id, names=tuple(piece.name for piece in pieces))
         body = request.model_dump_json().encode()
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(host, int(port), limit=2 * _CHUNK_BYTES)
+        peer = await Peer.connect(door)
         try:
-            await reader.readexactly(len(GREETING))
-            writer.write(LENGTH.pack(len(body)) + ticket(self._key, body, time.time()) + body)
+            await peer.exactly(len(GREETING))
+            await peer.send(LENGTH.pack(len(body)) + ticket(self._key, body, time.time()) + body)
             for piece in pieces:
-                await self._receive(reader, statement_id, piece)
+                await self._receive(peer, statement_id, piece)
         finally:
-            writer.close()
+            peer.close()
 
-    async def _receive(self, reader: asyncio.StreamReader, statement_id: str, piece: PieceAddress) -> None:
-        async with asyncio.timeout(_SILENCE_SECONDS):
-            (left,) = PIECE_LENGTH.unpack(await reader.readexactly(PIECE_LENGTH.size))
+    async def _receive(self, peer: Peer, statement_id: str, piece: PieceAddress) -> None:
+        (left,) = PIECE_LENGTH.unpack(await peer.exactly(PIECE_LENGTH.size))
         if left == MISSING_PIECE:
             raise PieceLostError(piece.node)
         sink = self._store.sink(statement_id, piece.name, is_copy=True)
         try:
             while left:
-                data = await self._chunk(reader, left, piece.node)
+                data = await peer.some(left)
                 sink.write(data)
                 left -= len(data)
                 self.bytes_from_peers += len(data)
@@ -107,10 +101,3 @@ class Fetcher:
         except BaseException:
             sink.abandon()
             raise
-
-    async def _chunk(self, reader: asyncio.StreamReader, most: int, node: str) -> bytes:
-        async with asyncio.timeout(_SILENCE_SECONDS):
-            data = await reader.read(min(_CHUNK_BYTES, most))
-        if not data:
-            raise PieceLostError(node)
-        return data

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from firn_runtime.plans.tree import Node, kind_of, walk
 
-GROUP_BYTES = 64 << 20
+GROUP_BYTES = 256 << 20
 """A partition reads about as much of its files, when that gives each core at least one and at most a few."""
 SMALLEST_GROUP_BYTES = 1 << 20
 _MOST_GROUPS_A_SLOT = 4

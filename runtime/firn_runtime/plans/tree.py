@@ -35,6 +35,7 @@ _MESSAGES = {
     "Empty": "schema=1:Schema partitions=2:uint32",
     "Memory": "partitions=1*:bytes schema=2:Schema projection=3*:uint32",
     "Single": _INPUT,
+    "Batches": f"{_INPUT} rows=2:uint32",
     "Aggregate": "mode=3:int32 input=4:Node",
     "Limit": _INPUT,
     "HashJoin": f"{_BOTH} kind=4:int32 mode=6:int32",
@@ -50,7 +51,7 @@ _MESSAGES = {
     "Repartition": f"{_INPUT} partitioning=5:Partitioning",
     "Union": "inputs=1*:Node",
     "Node": "parquet_scan=1:Scan csv_scan=2:Scan empty=3:Empty projection=4:Single global_limit=6:Limit "
-    "local_limit=7:Limit aggregate=8:Aggregate hash_join=9:HashJoin sort=10:Sort coalesce_batches=11:Single "
+    "local_limit=7:Limit aggregate=8:Aggregate hash_join=9:HashJoin sort=10:Sort coalesce_batches=11:Batches "
     "filter=12:Single merge=13:Single repartition=14:Repartition window=15:Window cross_join=16:CrossJoin "
     "union=19:Union sort_preserving_merge=21:Single nested_loop_join=22:LoopJoin interleave=26:Union "
     "placeholder_row=27:Empty unnest=30:Single json_scan=31:Scan cooperative=32:Single sort_merge_join=34:MergeJoin "

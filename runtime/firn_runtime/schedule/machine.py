@@ -104,7 +104,10 @@ class Schedule:
             return []
         task = self.state.tasks[ended.task]
         task.run, task.node, task.made = event.run, ended.node, event.made
-        bisect.insort(self.state.seconds.setdefault(ended.task.stage, []), now - ended.started)
+        took = now - ended.started
+        bisect.insort(self.state.seconds.setdefault(ended.task.stage, []), took)
+        pace = took / self.state.guessed_seconds(ended.task)
+        bisect.insort(self.state.paces.setdefault(ended.task.stage, []), pace)
         if self.state.nodes[ended.node].is_burst:
             self.state.counts.burst += 1
             self.state.counts.burst_nodes.add(ended.node)

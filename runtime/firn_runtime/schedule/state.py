@@ -7,6 +7,8 @@ from firn_runtime.schedule.words import Counts, Made, Node, StageSpec, TaskId, T
 
 GUESSED_BYTES_PER_SECOND = 100e6
 """How fast a task scans until some have shown it."""
+STEADY_SECONDS = 0.05
+"""What a task takes beside its scan, when siblings of other sizes are compared."""
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class State:
     """Node that is about to be usable → until when tasks wait for it."""
     seconds: dict[int, list[float]] = field(default_factory=dict)
     """Stage → how long its finished tasks took, the shortest first."""
+    paces: dict[int, list[float]] = field(default_factory=dict)
+    """Stage → how long they took as a multiple of what was guessed from their bytes, the least first."""
     dropped: set[int] = field(default_factory=set)
     counts: Counts = field(default_factory=Counts)
     next_run: int = 0
@@ -123,14 +127,18 @@ class State:
             return state.is_head
         return stage.is_scan or not state.is_burst
 
+    def guessed_seconds(self, task: TaskId) -> float:
+        """Return how long a task would take by its bytes alone."""
+        return STEADY_SECONDS + self.spec(task).scan_bytes / GUESSED_BYTES_PER_SECOND
+
     def expected_seconds(self, task: TaskId, now: float) -> float:
-        """Return how long a task will take in all: from its finished siblings, or else from its bytes.
+        """Return how long a task will take in all: from its finished siblings and its bytes, or else from these alone.
 
         A sibling that runs for longer than its bytes let expect is taken to be half done.
         """
-        finished = self.seconds.get(task.stage)
+        finished = self.paces.get(task.stage)
         if finished:
-            return finished[len(finished) // 2]
+            return finished[len(finished) // 2] * self.guessed_seconds(task)
         shown = max((now - run.started for run in self.runs.values() if run.task.stage == task.stage), default=0.0)
         guessed = self.spec(task).scan_bytes / GUESSED_BYTES_PER_SECOND
         return guessed if shown <= guessed else 2 * shown
