@@ -83,7 +83,7 @@ def settings(size: str) -> list[tuple[str, str, dict[str, object]]]:
             spec: dict[str, object] = {"size": size, "maxClusterCount": most, "scalingPolicy": policy}
             found.append((f"{size} {policy} 1-{most}", policy, spec))
     for most in (4, 8):
-        spec = {"size": size, "maxClusterCount": most, "scaling": QUICK, "autoSuspendSeconds": 1}
+        spec = {"size": size, "maxClusterCount": most, "scaling": QUICK, "autoSuspendSeconds": 30}
         found.append((f"{size} quick 1-{most}", "quick", spec))
     return found
 

@@ -43,21 +43,27 @@ class Policy(StrEnum):
 
 @app.command(epilog=EXAMPLES)
 def simulate(
-    file: Annotated[Path, typer.Argument(help="Workload: YAML, or JSON lines (account, then a statement a line).")],
-    policy: Annotated[list[Policy] | None, typer.Option(help="Compare scaling policies; repeat it.")] = None,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Workload: YAML, or JSON lines (account, then a statement a line).")
+    ],
+    policy: Annotated[
+        list[Policy] | None, typer.Option(metavar="Standard|Economy", help="Compare scaling policies; repeat it.")
+    ] = None,
     clusters: Annotated[
         list[str] | None, typer.Option(metavar="MIN-MAX", help="Compare cluster ranges; repeat it.")
     ] = None,
     auto_suspend: Annotated[
         list[int] | None, typer.Option(metavar="SECONDS", min=0, help="Compare auto-suspends; repeat it.")
     ] = None,
-    size: Annotated[list[str] | None, typer.Option(help="Compare sizes (XS, S, M …); repeat it.")] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(metavar="SIZE", help="Compare sizes (XS, S, M …); repeat it.")
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare/--no-compare", help="Run the file's variants beside what it says itself.")
     ] = True,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", min=0, help="Another seed than the file's.")] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Also draw queue time, clusters, nodes and credits, as SVG.")
+        Path | None, typer.Option(metavar="FILE.svg", help="Also draw queue time, clusters, nodes and credits, as SVG.")
     ] = None,
     output: Annotated[ReportFormat, typer.Option("--output", "-o", help="How to write it.")] = ReportFormat.TABLE,
 ) -> None:

@@ -38,7 +38,7 @@ ROWS: tuple[tuple[str, Cell], ...] = (
     ("idle node-hours", lambda s: f"{s.idle_node_hours:,.1f}"),
 )
 ONLY_IF_ANY: tuple[tuple[str, Cell], ...] = (
-    ("of that, burst nodes", lambda s: f"{s.burst_credits:,.2f}" if s.burst_credits else ""),
+    ("credits of burst nodes", lambda s: f"{s.burst_credits:,.2f}" if s.burst_credits else ""),
     ("burst nodes at most", lambda s: f"{s.burst_nodes_peak:,}" if s.burst_nodes_peak else ""),
     ("claims of parked nodes", lambda s: f"{s.parked_claims:,}" if s.parked_claims else ""),
     ("parked node-hours", lambda s: f"{s.parked_node_hours:,.1f}" if s.parked_node_hours >= 0.05 else ""),
