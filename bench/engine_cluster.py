@@ -35,6 +35,7 @@ class Hardware:
     storage_bytes: int = 16 << 30
     bounds: tuple[int, int] | None = None
     """Bytes for execution and for the exchange in memory; None: the product's shares of the memory."""
+    keeps_hot_columns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class EngineCluster:
         """Start a node, on its cores only, and make it usable."""
         folder = Path(tempfile.mkdtemp(prefix="firn-bench-"))
         program = Path(__file__).with_name("engine_node.py")
-        sizes = (len(hardware.cores), hardware.memory_bytes, hardware.storage_bytes, *(hardware.bounds or ()))
+        hot = int(hardware.keeps_hot_columns)
+        sizes = (len(hardware.cores), hardware.memory_bytes, hardware.storage_bytes, hot, *(hardware.bounds or ()))
         process = await asyncio.create_subprocess_exec(
             sys.executable, program, folder, *(str(size) for size in sizes), stdout=subprocess.PIPE
         )

@@ -1,9 +1,10 @@
 """One node of the engine's benchmarks, without Ray or agent.
 
-    engine_node.py FOLDER CORES MEMORY-BYTES STORAGE-BYTES [POOL-BYTES EXCHANGE-BYTES]
+    engine_node.py FOLDER CORES MEMORY-BYTES STORAGE-BYTES HOT [POOL-BYTES EXCHANGE-BYTES]
 
 It has the shares of a node's memory and local disk that the product gives them, unless the last two are given, and
-prints its door, host:port, when it serves.
+prints its door, host:port, when it serves. HOT is 1 for a node that keeps hot columns decoded, as far as there is the
+leaf for them, and 0 for one that does not.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 from firn_runtime.cache.file_cache import FileCache
+from firn_runtime.cache.hot_columns import tier
 from firn_runtime.config import NodeSettings
 from firn_runtime.engine import Engine
 from firn_runtime.engine_server import EngineServer
@@ -19,12 +21,13 @@ from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import key_of
 
 
-async def serve(folder: Path, settings: NodeSettings, pool_bytes: int, exchange_bytes: int) -> None:
+async def serve(folder: Path, settings: NodeSettings, pool_bytes: int, exchange_bytes: int, *, keeps_hot: bool) -> None:
     """Serve until killed."""
     cache = FileCache(
         settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes, settings.memory_cache_bytes
     )
-    engine = Engine(settings.cpu, pool_bytes, settings.spill_dir, cache)
+    hot = tier(settings.hot_bytes, settings.engine_bytes) if keeps_hot else None
+    engine = Engine(settings.cpu, pool_bytes, settings.spill_dir, cache, hot)
     pieces = PieceStore(settings.exchange_dir, exchange_bytes, settings.exchange_disk_bytes)
     server = EngineServer(engine, pieces, key_of("cluster"))
     await server.listen(folder / "engine.sock")
@@ -34,7 +37,7 @@ async def serve(folder: Path, settings: NodeSettings, pool_bytes: int, exchange_
 
 
 if __name__ == "__main__":
-    place, cores, memory_bytes, storage_bytes = Path(sys.argv[1]), *(int(text) for text in sys.argv[2:5])
+    place, cores, memory_bytes, storage_bytes, hot_ = Path(sys.argv[1]), *(int(text) for text in sys.argv[2:6])
     os.environ["TOKIO_WORKER_THREADS"] = str(max(2, cores))  # as the product's nodes
     told = NodeSettings(
         pod_uid="bench",
@@ -44,5 +47,5 @@ if __name__ == "__main__":
         local_storage_bytes=storage_bytes,
         local_dir=place,
     )
-    bounds = [int(text) for text in sys.argv[5:]] or [told.pool_bytes, told.exchange_memory_bytes]
-    asyncio.run(serve(place, told, *bounds))
+    bounds = [int(text) for text in sys.argv[6:]] or [told.pool_bytes, told.exchange_memory_bytes]
+    asyncio.run(serve(place, told, *bounds, keeps_hot=bool(hot_)))

@@ -31,10 +31,11 @@ _MOST_FILES = 1024
 
 @dataclass(slots=True)
 class Bound:
-    """A statement with its names resolved, and what its scans need of cached files once that is known."""
+    """A statement with its names resolved, and its scans and what they need of cached files once that is known."""
 
     frame: DataFrame
     needs: tuple[ScanNeed, ...] | None = None
+    leaves: tuple[bytes, ...] = ()
 
 
 class Binder:

@@ -9,6 +9,8 @@ from firn_model.names import AGENT_PORT
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from firn_runtime import leaf
+
 MEBIBYTE = 1 << 20
 OVERHEAD_BYTES = 640 * MEBIBYTE
 """Memory of the agent, Ray's processes and an idle engine, measured; the engine's pool never takes it."""
@@ -16,6 +18,12 @@ POOL_SHARE = 0.75
 """Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
 MEMORY_CACHE_SHARE = 0.05
 """Share of the remaining memory for the hottest of what is cached on local disk."""
+HOT_SHARE = 0.15
+"""Share of the remaining memory for hot columns kept decoded, where the node has the leaf for them."""
+POOL_SHARE_BESIDE_HOT = 0.65
+"""The pool's share where there are hot columns."""
+ENGINE_BYTES = 192 * MEBIBYTE
+"""What an idle engine takes of the overhead."""
 CACHE_SHARE = 0.5
 """Share of the local disk that the cache of persistent files may take."""
 EXCHANGE_SHARE = 0.1
@@ -47,7 +55,18 @@ class NodeSettings(BaseSettings):
     @cached_property
     def pool_bytes(self) -> int:
         """Bytes of the memory pool that all statements of the engine share."""
-        return max(SMALLEST_POOL_BYTES, int(self._free_bytes * POOL_SHARE))
+        share = POOL_SHARE_BESIDE_HOT if self.hot_bytes else POOL_SHARE
+        return max(SMALLEST_POOL_BYTES, int(self._free_bytes * share))
+
+    @cached_property
+    def hot_bytes(self) -> int:
+        """Bytes of memory for decoded columns; none where the node has no leaf for them."""
+        return 0 if leaf.missing_because() else max(0, int(self._free_bytes * HOT_SHARE))
+
+    @cached_property
+    def engine_bytes(self) -> int:
+        """Bytes of memory that the engine's process may take, without what it keeps in files in memory."""
+        return ENGINE_BYTES + int(self._free_bytes * (1 - EXCHANGE_SHARE - MEMORY_CACHE_SHARE))
 
     @cached_property
     def exchange_memory_bytes(self) -> int:

@@ -20,12 +20,17 @@ from firn_model.writes import WriteTarget, WrittenFile
 from firn_runtime.batches import merged, plain_schema
 from firn_runtime.binding import Binder, engine_errors
 from firn_runtime.cache.file_cache import FileCache, rewritten
+from firn_runtime.cache.hot_columns import HotColumns
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.objects import RewrittenError
 from firn_runtime.cache.scan_needs import needs_of
-from firn_runtime.errors import StatementFailedError
+from firn_runtime.cache.serving import Serving
+from firn_runtime.errors import CannotCutError, StatementFailedError
+from firn_runtime.leaf import with_leaf
 from firn_runtime.operators import Reading
 from firn_runtime.planner import Planner
+from firn_runtime.plans.tree import kind_of, parse, replace_leaf, walk
+from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.scans import file_scans
 from firn_runtime.sizes import SizeCheck
 from firn_runtime.stage import Stage
@@ -92,14 +97,18 @@ class Query:
 class Engine:
     """A DataFusion session. `start` blocks and is for threads; `batches` is for the event loop."""
 
-    def __init__(self, cpus: int, pool_bytes: int, spill_dir: Path, cache: FileCache) -> None:
+    def __init__(
+        self, cpus: int, pool_bytes: int, spill_dir: Path, cache: FileCache, hot: HotColumns | None = None
+    ) -> None:
+        """Serve columns that `hot` keeps decoded, where there is that tier."""
         spill_dir.mkdir(parents=True, exist_ok=True)
         runtime = RuntimeEnvBuilder().with_disk_manager_specified(str(spill_dir)).with_fair_spill_pool(pool_bytes)
         reserved = str(min(_SORT_RESERVED_BYTES, pool_bytes // _SORTS_AT_ONCE))
         settings = {**SETTINGS, "datafusion.execution.sort_spill_reservation_bytes": reserved}
         config = SessionConfig(settings).with_target_partitions(cpus)
-        self.context = SessionContext(config, runtime)
+        self.context = with_leaf(SessionContext(config, runtime), hot.leaf if hot is not None else None)
         self.cache = cache
+        self.serving = Serving(hot, self.context, cpus) if hot is not None else None
         self.planner = Planner(SETTINGS)
         self.sizes = SizeCheck(self.context, self.planner.context)
         self.stores = self.sizes.stores
@@ -112,6 +121,8 @@ class Engine:
         uri = ""
         for _ in range(_TRIES):
             lease = self.cache.lease(stage.object_store, stage.parquet_files)
+            if self.serving is not None:
+                self.serving.begin()
             try:
                 with engine_errors(stage.object_store):
                     return self._started(stage, lease, began)
@@ -139,7 +150,7 @@ class Engine:
     def _started(self, stage: Stage, lease: Lease, began: float) -> Query:
         """Return the statement with its rows to come, over files that are what their tables' snapshots say."""
         try:
-            frame, plan = self._planned(stage, lease)
+            frame, plan = self._served(stage, lease) or self._planned(stage, lease)
         except StatementFailedError as error:
             if error.error in _FILE_ERRORS:
                 self.sizes.explain(stage, error)
@@ -162,10 +173,48 @@ class Engine:
                 frame = _sorted(bound.frame, stage.write)
                 plan = frame.execution_plan()
             if bound.needs is None:
-                leaves = (leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
-                bound.needs = tuple(need for leaf in leaves for need in needs_of(leaf))
+                bound.leaves = tuple(leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
+                bound.needs = tuple(need for leaf in bound.leaves for need in needs_of(leaf))
             if lease.bring(bound.needs):
+                if self.serving is not None and not self.serving.promises(lease):
+                    self.serving.note(lease, bound.leaves)
                 return frame, plan
+
+    def _served(self, stage: Stage, lease: Lease) -> tuple[DataFrame, ExecutionPlan] | None:
+        """Plan the statement over decoded columns; None when no scan of it is served.
+
+        Such a plan goes through protobuf, which the filters that joins make while they run do not survive: hence a plan
+        of its own, made where it is worth it.
+        """
+        serving = self.serving
+        if serving is None or not _is_leased_whole(stage, lease) or not serving.concerns(lease):
+            return None
+        if not serving.promises(lease):
+            return None
+        with engine_errors(stage.object_store):
+            partitions = stage.parallelism or self._cpus
+            frame = _sorted(self.planner.frame(stage, partitions, self.sizes, lease.paths), stage.write)
+            try:
+                root = parse(frame.execution_plan().to_bytes(self.planner.context))
+                sort_by_all_partition_keys(root)
+                scans = [node for node in walk(root) if kind_of(node) == "parquet_scan"]
+            except CannotCutError:
+                return None
+            nodes = serving.serve(lease, [scan.SerializeToString() for scan in scans])
+            if nodes is None or not any(nodes):
+                return None
+            for scan, node in zip(scans, nodes, strict=True):
+                if node is not None:
+                    replace_leaf(scan, node)
+            return frame, ExecutionPlan.from_bytes(self.context, root.SerializeToString())
+
+
+def _is_leased_whole(stage: Stage, lease: Lease) -> bool:
+    """Whether all that a stage reads is leased, and no row's place in its file matters."""
+    return all(
+        table.row_column is None and table.file_column is None and all(file.uri in lease.paths for file in table.files)
+        for table in stage.tables
+    )
 
 
 async def _as_arrow(query: Query, stream: AsyncIterator[RecordBatch]) -> AsyncIterator[pa.RecordBatch]:

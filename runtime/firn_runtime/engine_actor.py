@@ -34,6 +34,7 @@ class EngineActor:
         # Read once by the engine's thread pool, when the first query starts it.
         os.environ["TOKIO_WORKER_THREADS"] = str(max(2, settings.cpu))
         from firn_runtime.cache.file_cache import FileCache
+        from firn_runtime.cache.hot_columns import tier
         from firn_runtime.engine import Engine
         from firn_runtime.engine_server import EngineServer
         from firn_runtime.exchange.pieces import PieceStore
@@ -42,7 +43,8 @@ class EngineActor:
         cache = FileCache(
             settings.cache_dir, settings.disk_cache_bytes, settings.local_storage_bytes, settings.memory_cache_bytes
         )
-        engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache)
+        hot = tier(settings.hot_bytes, settings.engine_bytes)
+        engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache, hot)
         pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
         self._server = EngineServer(engine, pieces, key_of(token))
         await self._server.listen(socket)

@@ -25,7 +25,7 @@ from firn_model.names import ROLE_HEAD
 from firn_model.signing import load_public_text
 from pydantic import ValidationError
 
-from firn_runtime import fork_server
+from firn_runtime import fork_server, leaf
 from firn_runtime.agent import Agent
 from firn_runtime.attempt import Cluster
 from firn_runtime.config import NodeSettings
@@ -89,6 +89,11 @@ class _Node:
         self._head: RayHead | None = None
         self._found: set[Path] = set()
 
+    def _say_what_is_missing(self) -> None:
+        self._metrics.hot_columns.set(self._settings.hot_bytes > 0)
+        if reason := leaf.missing_because():
+            log.info("no columns are kept decoded in memory", reason=reason)
+
     async def run(self) -> NoReturn:
         """Serve until SIGTERM or SIGINT, then end the process."""
         stop = asyncio.Event()
@@ -105,6 +110,7 @@ class _Node:
         site = web.TCPSite(runner, self._settings.agent_host, self._settings.agent_port)
         await site.start()
         log.info("listening", port=runner.addresses[0][1])
+        self._say_what_is_missing()
         work = asyncio.ensure_future(self._live())
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)

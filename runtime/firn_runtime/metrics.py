@@ -14,6 +14,9 @@ class NodeMetrics:
         registry = self._registry
         self.ready = Gauge("firn_node_ready", "1 when the engine answers queries.", registry=registry)
         self.held = Gauge("firn_node_held_statements", "Statements that the node holds.", registry=registry)
+        self.hot_columns = Gauge(
+            "firn_node_hot_columns", "1 when hot columns are kept decoded in memory.", registry=registry
+        )
         self._statements = Counter(
             "firn_node_statements", "Statements that ended, by how.", ["outcome"], registry=registry
         )

@@ -20,6 +20,8 @@ NANOSECONDS = 1e9
 EXCHANGE = "file_type=arrow"
 """In the description of a leaf that reads what a stage gave out: nothing of a table."""
 SCAN = "Scan"
+DECODED = "FFI_ExecutionPlan: HotColumns "
+"""How the description of a leaf over decoded columns begins; the path of a first file follows, as in a scan's."""
 _FIRST = (SCAN + " ", "read stage ")
 """How kinds begin that are told as they were planned: what a leaf reads is known there."""
 _FILES = re.compile(r"^file_groups=\{.*?\]\}, ")
@@ -39,7 +41,7 @@ class Reading:
     @property
     def is_scan(self) -> bool:
         """Whether it reads tables."""
-        return self.description.startswith("DataSourceExec") and EXCHANGE not in self.description
+        return self.description.startswith(("DataSourceExec", DECODED)) and EXCHANGE not in self.description
 
     @property
     def nanoseconds(self) -> int:
@@ -118,6 +120,8 @@ def _ends(copy: Path | None, path: str) -> bool:
 
 def described(description: str) -> tuple[str, str]:
     """Return an operator's kind, and what it does without names of files and places of columns."""
+    if description.startswith(DECODED):
+        return SCAN, "decoded columns in memory"
     name, _, detail = description.strip().partition(": ")
     kind = name.removesuffix("Exec")
     if kind == "DataSource":

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from datafusion import DataFrame, SessionConfig, SessionContext
 from firn_model.messages import TableSnapshot
@@ -19,6 +20,7 @@ from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import parse, partition_count
 from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.sizes import SizeCheck
+from firn_runtime.stage import Stage
 from firn_runtime.tasks import PlanAsked, PlannedStage, PlannedTask, PlanReply
 
 _OPTIMIZER = "datafusion.optimizer"
@@ -93,17 +95,26 @@ class Planner:
             self._cuts.put(key, planned)
         return planned
 
+    def frame(self, stage: Stage, partitions: int, sizes: SizeCheck, paths: Mapping[str, Path]) -> DataFrame:
+        """Return a statement, its names resolved, for a plan that goes on through protobuf and runs whole."""
+        return self._binder.bind(sizes.stores, stage, paths, _settings(partitions)).frame
+
     def _bind(self, asked: PlanAsked, sizes: SizeCheck) -> DataFrame:
         total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
         partitions = partitions_for(total, asked.slots) * asked.finer
-        settings = {
-            "datafusion.execution.target_partitions": str(partitions),
-            f"{_OPTIMIZER}.prefer_hash_join": str(not asked.sort_merge).lower(),
-            # Memory may have run out because an estimate was wrong: then it is trusted the less.
-            f"{_OPTIMIZER}.hash_join_single_partition_threshold": str(_BROADCAST_BYTES // asked.finer**2),
-            f"{_OPTIMIZER}.hash_join_single_partition_threshold_rows": str(_BROADCAST_ROWS // asked.finer**2),
-        }
+        settings = _settings(partitions, finer=asked.finer, sort_merge=asked.sort_merge)
         return self._binder.bind(sizes.stores, asked.stage, {}, settings).frame
+
+
+def _settings(partitions: int, *, finer: int = 1, sort_merge: bool = False) -> dict[str, str]:
+    """Return the settings of a plan; memory ran out before when `finer` is more than 1."""
+    return {
+        "datafusion.execution.target_partitions": str(partitions),
+        f"{_OPTIMIZER}.prefer_hash_join": str(not sort_merge).lower(),
+        # Memory may have run out because an estimate was wrong: then it is trusted the less.
+        f"{_OPTIMIZER}.hash_join_single_partition_threshold": str(_BROADCAST_BYTES // finer**2),
+        f"{_OPTIMIZER}.hash_join_single_partition_threshold_rows": str(_BROADCAST_ROWS // finer**2),
+    }
 
 
 def _planned(stage: StageCut, asked: PlanAsked, writes: bool) -> PlannedStage:

@@ -25,7 +25,7 @@ from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.operators import Reading
 from firn_runtime.plans.cutting import exchange_read
-from firn_runtime.plans.tree import NODE, Node, kind_of, parse, walk
+from firn_runtime.plans.tree import NODE, Node, kind_of, parse, replace_leaf, walk
 from firn_runtime.statistics import measure
 from firn_runtime.tables import Location
 from firn_runtime.tasks import PieceMade, Task
@@ -222,10 +222,23 @@ def _localised(engine: Engine, task: Task, root: Node) -> tuple[Lease, bool]:
     if task.object_store is None or not scans:
         return engine.cache.lease(None, ()), False
     leaves = [scan.SerializeToString() for scan in scans]
-    lease, local = localise(engine.cache, task.object_store, leaves, engine.stores.uri, fills=task.keep_in_cache)
-    for scan, leaf in zip(scans, local, strict=True):
-        scan.ParseFromString(leaf)
-    is_local = all(scan.parquet_scan.files.store == LOCAL_STORE or not _has_files(scan) for scan in scans)
+    lease, local, served = localise(
+        engine.cache,
+        task.object_store,
+        leaves,
+        engine.stores.uri,
+        fills=task.keep_in_cache,
+        serving=engine.serving,
+    )
+    for scan, leaf, node in zip(scans, local, served, strict=True):
+        if node is None:
+            scan.ParseFromString(leaf)
+        else:
+            replace_leaf(scan, node)
+    is_local = all(
+        node is not None or scan.parquet_scan.files.store == LOCAL_STORE or not _has_files(scan)
+        for scan, node in zip(scans, served, strict=True)
+    )
     return lease, is_local
 
 

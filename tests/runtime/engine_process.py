@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from firn_runtime.cache.file_cache import FileCache
+from firn_runtime.cache.hot_columns import tier
 from firn_runtime.engine import Engine
 from firn_runtime.engine_server import EngineServer
 from firn_runtime.exchange.pieces import PieceStore
@@ -18,7 +19,8 @@ from firn_runtime.exchange.tickets import key_of
 
 async def serve(folder: Path, settings: dict[str, int]) -> None:
     cache = FileCache(folder / "cache", settings["cache_bytes"])
-    engine = Engine(settings["cores"], settings["pool_bytes"], folder / "spill", cache)
+    hot = tier(settings["hot_bytes"], 1 << 40)
+    engine = Engine(settings["cores"], settings["pool_bytes"], folder / "spill", cache, hot)
     pieces = PieceStore(folder / "exchange", settings["memory_bytes"], settings["disk_bytes"])
     server = EngineServer(engine, pieces, key_of("cluster"))
     await server.listen(folder / "engine.sock")

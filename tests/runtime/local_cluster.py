@@ -30,6 +30,7 @@ SETTINGS = {
     "memory_bytes": 64 << 20,
     "disk_bytes": 1 << 30,
     "cache_bytes": 1 << 30,
+    "hot_bytes": 0,
 }
 
 

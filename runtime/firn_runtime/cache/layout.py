@@ -12,6 +12,8 @@ import pyarrow as pa
 
 MAGIC = b"PAR1"
 BOUND_TYPES = frozenset({"INT32", "INT64", "FIXED_LEN_BYTE_ARRAY"})
+_VIEW_BYTES = 16
+"""What a text takes beside its characters."""
 Range = tuple[int, int]
 """From a file's byte, to before another."""
 Value = int | Decimal
@@ -61,6 +63,8 @@ class Layout:
     frame: tuple[Range, ...]
     starts: tuple[int, ...]
     bounds: Mapping[tuple[int, str], tuple[str, Value, Value]]
+    decoded: Mapping[tuple[int, str], int]
+    """About how many bytes a column of a row group takes in memory, by its name; not for what is nested."""
 
     @classmethod
     def of(cls, metadata: Any, size_bytes: int) -> "Layout":  # pyarrow.parquet.FileMetaData, without types
@@ -69,6 +73,8 @@ class Layout:
         chunks: list[Chunk] = []
         starts: list[int] = []
         bounds: dict[tuple[int, str], tuple[str, Value, Value]] = {}
+        decoded: dict[tuple[int, str], int] = {}
+        widths = _widths(metadata)
         for group in range(metadata.num_row_groups):
             row_group = metadata.row_group(group)
             for number in range(row_group.num_columns):
@@ -83,13 +89,17 @@ class Layout:
                     starts.append(start)
                 if (kind := types.get(name)) and (found := _min_max(column)):
                     bounds[group, name] = (kind, *found)
+                if name in widths:
+                    width = widths[name]
+                    text_bytes = 0 if width is not None else column.total_uncompressed_size
+                    decoded[group, name] = row_group.num_rows * (width or _VIEW_BYTES) + text_bytes
         chunks.sort(key=lambda chunk: chunk.start)
-        return cls(size_bytes, tuple(chunks), tuple(_rest(chunks, size_bytes)), tuple(starts), bounds)
+        return cls(size_bytes, tuple(chunks), tuple(_rest(chunks, size_bytes)), tuple(starts), bounds, decoded)
 
     @classmethod
     def whole(cls, size_bytes: int) -> "Layout":
         """Return the layout of a file that is kept whole, as its frame."""
-        return cls(size_bytes, (), ((0, size_bytes),), (), {})
+        return cls(size_bytes, (), ((0, size_bytes),), (), {}, {})
 
     def wanted(self, columns: frozenset[str] | None, ranges: Iterable[Range], bounds: Iterable[Bound]) -> list[int]:
         """Return the numbers of the chunks that a scan may read; `columns` None for all, no range for the whole file.
@@ -134,6 +144,21 @@ def _plain_types(metadata: Any) -> dict[str, str]:
             or str(field.type) in ("int32", "int64")
         )
     }
+
+
+def _widths(metadata: Any) -> dict[str, int | None]:
+    """Return the bytes of one value of each column of the root, None for text, whose values differ."""
+    schema = metadata.schema.to_arrow_schema()
+    fixed = pa.types.is_primitive
+    return {
+        field.name: max(1, field.type.bit_width // 8) if fixed(field.type) or _is_decimal(field.type) else None
+        for field in schema
+        if not pa.types.is_nested(field.type)
+    }
+
+
+def _is_decimal(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind))
 
 
 def _min_max(column: Any) -> tuple[Value, Value] | None:

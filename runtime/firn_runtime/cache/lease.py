@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from firn_runtime.cache.disk import Disk, Ranges, UnitKey
+from firn_runtime.cache.hot_columns import HotHold
 from firn_runtime.cache.layout import Layout
 from firn_runtime.cache.memory import MemoryHold
 from firn_runtime.cache.objects import StoredObject, Version
@@ -61,6 +62,7 @@ class Lease:
         self._pins: set[UnitKey] = set()
         self._risen: dict[str, MemoryHold] = {}
         self._from_disk: set[UnitKey] = set()
+        self._hot: list[HotHold] = []
         self._lock = threading.Lock()
 
     def bring(self, needs: Iterable[ScanNeed]) -> bool:
@@ -118,8 +120,16 @@ class Lease:
             self._disk.memory.release([before])
         return True
 
+    def keep(self, hold: HotHold) -> None:
+        """Keep decoded columns until the lease is closed, and count those that were found."""
+        with self._lock:
+            self._hot.append(hold)
+            self.usage.memory_bytes += hold.found_bytes
+
     def __del__(self) -> None:
         """Let go also when nobody could: a statement that was cancelled while it was planned has no one to close it."""
+        for hold in self._hot:
+            hold.abandon()
         if self._pins:
             self._disk.memory.abandon(self._risen.values())
             self._disk.abandon(self._pins)
@@ -139,6 +149,9 @@ class Lease:
         with self._lock:
             pins, self._pins = self._pins, set()
             risen, self._risen = self._risen, {}
+            hot, self._hot = self._hot, []
+        for hold in hot:
+            hold.release()
         self._disk.memory.release(risen.values())
         self._disk.release(pins)
 

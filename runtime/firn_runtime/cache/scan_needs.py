@@ -32,23 +32,27 @@ _MESSAGES = {
     "Expr": "column=1:Column! literal=2:Literal! binary=3:Binary! is_null=5:One! is_not_null=6:One! negation=7:One! "
     "case=8:Case! cast=9:One! negative=11:One! in_list=12:InList! try_cast=14:One! call=16:Call! like=18:Like! "
     "hash=21:Hash! subquery=22:Subquery! dynamic=23:Dynamic!",
-    "Name": "name=1:string",
+    "Name": "name=1:string type=2:bytes nullable=3:bool",
     "Schema": "columns=1*:Name",
     "Part": "start=1:int64 end=2:int64",
     "File": "path=1:string size=2:uint64 modified_ns=3:uint64 part=5:Part",
     "Group": "files=1*:File",
     "Limit": "limit=1:uint32",
-    "Output": "expr=2:Expr",
+    "Output": "name=1:string expr=2:Expr",
     "Outputs": "outputs=1*:Output",
     "Configuration": "groups=1*:Group schema=2:Schema projection=4*:uint32 limit=5:Limit store=8:string "
-    "outputs=13:Outputs",
-    "Scan": "configuration=1:Configuration predicate=3:Expr",
+    "outputs=13:Outputs partitioning=15:Partitioning",
+    "Partitioning": "unknown=3:uint64",
+    "Options": "filters_rows=5:bool",
+    "TableOptions": "options=1:Options",
+    "Scan": "configuration=1:Configuration predicate=3:Expr options=4:TableOptions",
     "Leaf": "scan=1:Scan",
 }
 """Message → fields, as name=number:type; a star makes it repeated, an exclamation mark one of a kind."""
 _SCALARS = {
     "string": _FIELD.TYPE_STRING,
     "bytes": _FIELD.TYPE_BYTES,
+    "bool": _FIELD.TYPE_BOOL,
     "int32": _FIELD.TYPE_INT32,
     "int64": _FIELD.TYPE_INT64,
     "uint32": _FIELD.TYPE_UINT32,

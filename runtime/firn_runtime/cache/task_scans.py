@@ -1,7 +1,6 @@
 """The scans of a task, read through the cache: its plan came from another node and names objects of the store."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from firn_model.messages import DataFile, ObjectStoreAccess
@@ -10,6 +9,7 @@ from firn_runtime.cache.file_cache import FileCache, rewritten
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.objects import RewrittenError
 from firn_runtime.cache.scan_needs import LEAF, needs_of
+from firn_runtime.cache.serving import Serving
 from firn_runtime.cache.sparse_file import MODIFIED_NS
 
 UriOf = Callable[[str, str], str | None]
@@ -20,19 +20,27 @@ LOCAL_STORE = "file:///"
 
 
 def localise(
-    cache: FileCache, access: ObjectStoreAccess, leaves: Sequence[bytes], uri_of: UriOf, *, fills: bool = True
-) -> tuple[Lease, list[bytes]]:
+    cache: FileCache,
+    access: ObjectStoreAccess,
+    leaves: Sequence[bytes],
+    uri_of: UriOf,
+    *,
+    fills: bool = True,
+    serving: Serving | None = None,
+) -> tuple[Lease, list[bytes], list[bytes | None]]:
     """Bring what serialised scans of Parquet files read; return the lease and the scans over local files.
+
+    With them come the leaves of those that are served decoded columns, as bytes of extension nodes, None for others.
 
     Each scan's files must be those, with ranges, that this node is to read. A scan with a file that the cache cannot
     take is returned as it was. Close the lease when the task has ended, and count its `usage` into the statistics.
     What a task away from its files' home reads is not to stay: then `fills` is False, and only what the cache already
     has is read from it. Blocks. Raises StatementFailedError.
     """
-    scans = [LEAF.FromString(leaf) for leaf in leaves]
     uris: dict[str, str] = {}
     files: list[DataFile] = []
-    for scan in scans:
+    for leaf in leaves:
+        scan = LEAF.FromString(leaf)
         for url, file in _files(scan):
             uri = uri_of(scan.scan.configuration.store, file.path)
             if uri is not None and url not in uris:
@@ -40,28 +48,30 @@ def localise(
                 files.append(DataFile(uri=uri, size_bytes=file.size, rows=0))
     lease = cache.lease(access, files, fills=fills)
     try:
-        needs = [need for leaf in leaves for need in needs_of(leaf) if uris.get(need.url) in lease.paths]
-        lease.bring(replace(need, url=lease.paths[uris[need.url]].as_uri()) for need in needs)
+        local = [_over(lease, uris, leaf) for leaf in leaves]
+        served = serving.serve(lease, local) if serving is not None and serving.concerns(lease) else None
+        if served is None:
+            lease.bring(need for leaf in local for need in needs_of(leaf))
     except RewrittenError as error:
         lease.close()
         raise rewritten(str(error)) from None
     except BaseException:
         lease.close()
         raise
-    local = {url: lease.paths[uri].as_posix().lstrip("/") for url, uri in uris.items() if uri in lease.paths}
-    return lease, [_over(local, scan, leaf) for scan, leaf in zip(scans, leaves, strict=True)]
+    return lease, [_over(lease, uris, leaf) for leaf in leaves], served or [None] * len(leaves)
 
 
-def _over(local: dict[str, str], scan: Any, leaf: bytes) -> bytes:
-    """Return a scan over local files, or as it was unless all of its files are local."""
+def _over(lease: Lease, uris: Mapping[str, str], leaf: bytes) -> bytes:
+    """Return a scan over local files, or as it was unless all of its files are local; `uris` by their URLs."""
+    scan = LEAF.FromString(leaf)
     found = list(_files(scan))
-    if not all(url in local for url, _ in found):
+    paths = [lease.paths.get(uris.get(url, "")) for url, _ in found]
+    if not found or None in paths:
         return leaf
-    for url, file in found:
-        file.path = local[url]
+    for (_, file), path in zip(found, paths, strict=True):
+        file.path = path.as_posix().lstrip("/") if path is not None else ""
         file.modified_ns = MODIFIED_NS
-    if found:
-        scan.scan.configuration.store = LOCAL_STORE
+    scan.scan.configuration.store = LOCAL_STORE
     return bytes(scan.SerializeToString())
 
 

@@ -157,6 +157,15 @@ def children(node: Node) -> list[Node]:
     return [fields.input]
 
 
+def replace_leaf(leaf: Node, extension: bytes) -> None:
+    """Put an extension node, serialised as a part of a node, in a leaf's place; it lets others run now and then.
+
+    From then on the plan cannot be walked.
+    """
+    leaf.Clear()
+    leaf.cooperative.input.MergeFromString(extension)
+
+
 def walk(node: Node) -> Iterator[Node]:
     """Yield a node and all below it."""
     yield node

@@ -191,7 +191,7 @@ async def test_a_task_reads_through_the_cache(objects: Objects, reader: Reader) 
     plan = await asyncio.to_thread(frame.execution_plan)
     (scan,) = file_scans(plan)
     leaf = scan.to_bytes(context)
-    lease, (local,) = await asyncio.to_thread(localise, reader.cache, objects.access, [leaf], stores.uri)
+    lease, (local,), _ = await asyncio.to_thread(localise, reader.cache, objects.access, [leaf], stores.uri)
     brought = lease.usage.object_store_bytes
     assert brought >= 2 * ROWS * 8
     objects.asked.clear()
