@@ -18,9 +18,9 @@ POOL_SHARE = 0.75
 """Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
 MEMORY_CACHE_SHARE = 0.05
 """Share of the remaining memory for the hottest of what is cached on local disk."""
-HOT_SHARE = 0.15
+HOT_SHARE = 0.25
 """Share of the remaining memory for hot columns kept decoded, where the node has the leaf for them."""
-POOL_SHARE_BESIDE_HOT = 0.65
+POOL_SHARE_BESIDE_HOT = 0.55
 """The pool's share where there are hot columns."""
 ENGINE_BYTES = 192 * MEBIBYTE
 """What an idle engine takes of the overhead."""
