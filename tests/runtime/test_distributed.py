@@ -255,6 +255,23 @@ async def test_errors_of_the_statement_are_told_as_on_one_node(pair: LocalCluste
     assert failure.error is StatementError.OBJECT_MISSING
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+async def test_a_statement_that_ran_before_misses_a_file_that_is_gone(
+    pair: LocalCluster, small_lake: Lake, nodes: int
+) -> None:
+    """It is not bound again, but planned again."""
+    content = (small_lake.root / "lake/tpch/nation/nation.1.parquet").read_bytes()
+    uris = tuple(small_lake.put(f"again{nodes}/{number}.parquet", content) for number in (1, 2))
+    table = small_lake.table("nation", only=uris)
+    sql = f"SELECT n_regionkey, count(n_comment) AS n FROM nation WHERE n_nationkey > {nodes} GROUP BY 1"
+    for _ in range(2):
+        assert isinstance((await pair.run(sql, (table,), nodes=nodes)).last, Finish)
+    (small_lake.root / "lake" / f"again{nodes}" / "2.parquet").unlink()
+    assert (await pair.run(sql, (table,), nodes=nodes)).failure.error is StatementError.OBJECT_MISSING
+    small_lake.put(f"again{nodes}/2.parquet", content + b"longer")
+    assert (await pair.run(sql, (table,), nodes=nodes)).failure.error is StatementError.CORRUPT_FILE
+
+
 async def test_results_of_many_rows_and_none(pair: LocalCluster, small_lake: Lake) -> None:
     whole = await pair.run("SELECT * FROM lineitem", small_lake.tables("lineitem"))
     paths = sorted((small_lake.root / "lake/tpch/lineitem").glob("*.parquet"))
