@@ -106,6 +106,9 @@ def test_translations(sql: str, engine: str) -> None:
         ("select nvl(null, 2)", "2"),
         ("select count_if(x > 1) from (values (1), (2), (3)) as t(x)", "2"),
         ("select x from (values (1), (2)) as t(x) qualify row_number() over (order by x desc) = 1", "2"),
+        ("select ceil(99.99)", "100.00"),
+        ("select floor(-9.9)", "-10.0"),
+        ("select case when round(99.99, 1) between 1.50 and 100.5 then 'in' end", "in"),
     ],
 )
 def test_the_engine_gives_snowflakes_answer(sql: str, value: str) -> None:

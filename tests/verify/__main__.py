@@ -7,6 +7,7 @@ one JSON object; progress is on standard error.
 
 import argparse
 import asyncio
+import itertools
 import json
 import sys
 from collections import Counter
@@ -17,11 +18,14 @@ from firn_local.cache import Cache, hash_tree
 from firn_local.layout import Layout
 
 from tests.verify import suites
-from tests.verify.dataset import serving
+from tests.verify.dataset import Dataset, serving
 from tests.verify.differences import REFUSED
 from tests.verify.matrix import Condition, Setting, by_turns, settings
-from tests.verify.running import rig
-from tests.verify.suites import Suite
+from tests.verify.running import Ready, rig
+from tests.verify.suites import Suite, UnansweredError
+
+_DONE = ("right", "refused", "unanswered")
+"""Outcomes that are not wrong: right, refused by the engine's planner, or one that DuckDB itself fails at."""
 
 
 class Journal:
@@ -47,27 +51,53 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def run(suite: Suite, setting: Setting, names: Iterable[str], journal: Journal, seen: Counter[str]) -> None:
-    """Run a suite's statements in a setting."""
-    todo = [
-        name for name in names if journal.outcomes.get(f"{suite.name} {name} {setting}") not in ("right", "refused")
-    ]
+class Server:
+    """An S3 server, to which datasets are brought once."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._has: set[str] = set()
+
+    def bring(self, dataset: Dataset) -> None:
+        """Upload a dataset, if it is not there."""
+        if dataset.key not in self._has:
+            dataset.upload(self.endpoint)
+            self._has.add(dataset.key)
+
+
+async def run(
+    suite: Suite, setting: Setting, names: Iterable[str], server: Server, journal: Journal, seen: Counter[str]
+) -> None:
+    """Run a suite's statements in a setting; each next one is made ready while one runs."""
+    todo = [name for name in names if journal.outcomes.get(f"{suite.name} {name} {setting}") not in _DONE]
     if not todo:
         return
     dataset = suite.dataset.on_one_node() if setting.condition is Condition.STEALING else suite.dataset
     _say(f"{suite.name}, {setting}: {len(todo)} statements")
-    compiler = dataset.compiler()
-    with serving(dataset) as endpoint:
-        async with rig(setting, endpoint, compiler) as running:
-            for name in todo:
-                statement, right = suite.statement(name)
-                wrong = await running.verdict(statement, right)
-                refused = wrong is not None and any(words in wrong for words in REFUSED)
-                journal.note(f"{suite.name} {name} {setting}", "refused" if refused else wrong or "right")
-                if wrong is not None and not refused:
-                    _say(f"  {name}: {wrong}")
-        seen.update(stolen=running.stolen, spilled_bytes=running.spilled_bytes, lost_nodes=running.lost_nodes)
-        seen.update(in_stages=running.in_stages)
+    server.bring(dataset)
+    async with rig(setting, server.endpoint, dataset.compiler()) as running:
+
+        def coming(name: str) -> "asyncio.Future[Ready]":
+            return asyncio.ensure_future(asyncio.to_thread(lambda: running.ready(*suite.statement(name))))
+
+        following = coming(todo[0])
+        for name, after in itertools.zip_longest(todo, todo[1:]):
+            try:
+                ready = await following
+            except UnansweredError as error:
+                journal.note(f"{suite.name} {name} {setting}", "unanswered")
+                _say(f"  {name}: DuckDB: {error}")
+                continue
+            finally:
+                if after is not None:
+                    following = coming(after)
+            wrong = await running.verdict(ready)
+            refused = wrong is not None and any(words in wrong for words in REFUSED)
+            journal.note(f"{suite.name} {name} {setting}", "refused" if refused else wrong or "right")
+            if wrong is not None and not refused:
+                _say(f"  {name}: {wrong}")
+    seen.update(stolen=running.stolen, spilled_bytes=running.spilled_bytes, lost_nodes=running.lost_nodes)
+    seen.update(in_stages=running.in_stages)
 
 
 async def main() -> int:
@@ -80,15 +110,17 @@ async def main() -> int:
     _say(f"outcomes are kept in {journal.path}")
     every = [s for s in settings() if options.nodes is None or s.nodes in options.nodes]
     seen: Counter[str] = Counter()
-    for scale in options.scales:
-        for suite in (suites.tpch(cache, scale), suites.tpcds(cache, scale)):
-            for setting in every:
-                await run(suite, setting, suite.names, journal, seen)
-    chance = suites.random(options.seed, options.random)
-    for setting, names in by_turns(list(chance.names), every):
-        await run(chance, setting, names, journal, seen)
-    tally = Counter(outcome if outcome in ("right", "refused") else "wrong" for outcome in journal.outcomes.values())
-    wrong = sorted(case for case, outcome in journal.outcomes.items() if outcome not in ("right", "refused"))
+    with serving() as endpoint:
+        server = Server(endpoint)
+        for scale in options.scales:
+            for suite in (suites.tpch(cache, scale), suites.tpcds(cache, scale)):
+                for setting in every:
+                    await run(suite, setting, suite.names, server, journal, seen)
+        chance = suites.random(options.seed, options.random)
+        for setting, names in by_turns(list(chance.names), every):
+            await run(chance, setting, names, server, journal, seen)
+    tally = Counter(outcome if outcome in _DONE else "wrong" for outcome in journal.outcomes.values())
+    wrong = sorted(case for case, outcome in journal.outcomes.items() if outcome not in _DONE)
     print(json.dumps({"run": len(journal.outcomes), **tally, "wrong_cases": wrong[:100], **seen}))
     return 1 if wrong else 0
 

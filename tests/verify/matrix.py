@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NODES = (1, 2, 3, 8)
+_TURNS_TO_A_KILL = 4
+"""A node that is killed has a new one made, which takes longer than some statements."""
 
 
 class Condition(StrEnum):
@@ -49,6 +51,7 @@ def settings() -> list[Setting]:
 
 
 def by_turns(names: list[str], among: list[Setting]) -> Iterator[tuple[Setting, list[str]]]:
-    """Yield each setting with its share of the statements: every statement once, some in every setting."""
-    for number, setting in enumerate(among):
-        yield setting, names[number :: len(among)]
+    """Yield each setting with its share of the statements: every statement once, fewer where a node is killed."""
+    turns = [s for s in among for _ in range(1 if s.condition is Condition.KILLED else _TURNS_TO_A_KILL)]
+    for setting in among:
+        yield setting, [name for number, name in enumerate(names) if turns[number % len(turns)] is setting]

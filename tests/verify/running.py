@@ -21,6 +21,16 @@ _SPILLING = {"memory_bytes": 0}
 _PATIENCE_SECONDS = 600
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A statement that can run, with its right answer; without a query it was refused."""
+
+    statement: Statement
+    right: Answer
+    query: Query | None
+    refused: str | None = None
+
+
 @dataclass
 class Rig:
     """A cluster in a setting, and what was seen on it."""
@@ -36,12 +46,18 @@ class Rig:
     bytes_from_store: int = 0
     whole_because: dict[str, int] = field(default_factory=dict)
 
-    async def verdict(self, statement: Statement, right: Answer) -> str | None:
-        """Return what is wrong with Firn's answer, in words; None when it is right."""
+    def ready(self, statement: Statement, right: Answer) -> Ready:
+        """Return a statement compiled. For threads, one at a time."""
         try:
-            query = self.compiler.compile(statement.firn)
+            return Ready(statement, right, self.compiler.compile(statement.firn))
         except StatementFailedError as error:
-            return f"refused: {error}"
+            return Ready(statement, right, None, f"refused: {error}")
+
+    async def verdict(self, ready: Ready) -> str | None:
+        """Return what is wrong with Firn's answer, in words; None when it is right."""
+        query = ready.query
+        if query is None:
+            return ready.refused
         runs = 2 if self.setting.condition is Condition.WARM else 1
         answer = None
         for _ in range(runs):
@@ -51,7 +67,7 @@ class Rig:
         if not isinstance(answer.last, Finish):
             return f"failed: {answer.last.message}"
         self._note(answer.last)
-        return compared(statement, right, as_answer(answer.table))
+        return compared(ready.statement, ready.right, as_answer(answer.table))
 
     async def _answered(self, query: Query) -> conftest.Answer:
         return await self.cluster.run(query.sql, query.tables, nodes=self.setting.nodes)

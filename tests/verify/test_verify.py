@@ -24,15 +24,16 @@ async def answered(suite: Suite, setting: Setting, names: list[str]) -> Rig:
     with serving(dataset) as endpoint:
         async with rig(setting, endpoint, dataset.compiler()) as running:
             for name in names:
-                statement, right = suite.statement(name)
-                wrong = await running.verdict(statement, right)
-                assert wrong is None or any(words in wrong for words in REFUSED), f"{name}: {wrong}\n{statement.firn}"
+                ready = running.ready(*suite.statement(name))
+                wrong = await running.verdict(ready)
+                text = ready.statement.firn
+                assert wrong is None or any(words in wrong for words in REFUSED), f"{name}: {wrong}\n{text}"
     return running
 
 
 @pytest.mark.parametrize("turn", range(len(RANDOM)), ids=[str(setting) for setting in RANDOM])
 async def test_random_statements_are_right(turn: int) -> None:
-    suite = suites.random(100_000, 60)
+    suite = suites.random(100_021, 60)  # the first with a killed node is 100,029: its scans are left without files
     setting, names = list(by_turns(list(suite.names), RANDOM))[turn]
     running = await answered(suite, setting, names)
     assert (running.in_stages > len(names) / 3) == (setting.nodes > 1)

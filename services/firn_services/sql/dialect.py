@@ -36,6 +36,7 @@ class Engine(Postgres):
             exp.Least: lambda self, e: _null_if_any_is(self, e, "LEAST"),
             exp.Year: lambda self, e: self.func("DATE_PART", exp.Literal.string("year"), e.this),
             exp.ApproxDistinct: lambda self, e: self.func("APPROX_DISTINCT", e.this),
+            exp.Round: lambda self, e: self.func("ROUND", e.this, e.args.get("decimals")),
             exp.ArrayAgg: lambda self, e: self.func("ARRAY_AGG", e.this),
         }
 

@@ -2,6 +2,7 @@
 
 - A cast of a number to a whole one rounds in Snowflake; the engine cuts.
 - ROUND of a decimal has as many places as it is told; the engine's planner is not sure and fails in comparisons.
+- CEIL and FLOOR of a decimal may need one digit more than it has; the engine fails then.
 - DATE_TRUNC of a date is a date in Snowflake; the engine makes a timestamp of it.
 
 What has an argument whose type cannot be told is left to the engine.
@@ -43,6 +44,8 @@ def _rewrite(found: list[exp.Expr], kinds: dict[int, exp.DType]) -> bool:
             node.replace(
                 exp.Cast(this=node.copy(), to=exp.DataType.build(f"DECIMAL(38, {node.args['decimals'].name})"))
             )
+        elif isinstance(node, exp.Ceil | exp.Floor) and kind in _DECIMALS:
+            node.set("this", exp.Add(this=exp.Paren(this=node.this.copy()), expression=_nothing()))
         elif isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and kind in _DATES:
             node.replace(exp.Cast(this=node.copy(), to=exp.DataType.build("DATE")))
         else:
@@ -60,8 +63,22 @@ def _goes_by_type(node: exp.Expr) -> bool:
         places = node.args.get("decimals")
         is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DECIMALS
         return isinstance(places, exp.Literal) and places.is_int and not is_cast
+    if isinstance(node, exp.Ceil | exp.Floor):
+        return not (isinstance(node.this, exp.Add) and node.this.expression == _nothing())
     is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DATES
     return isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and not is_cast
+
+
+def _nothing() -> exp.Cast:
+    """Return a zero that gives a sum one digit more before the point."""
+    return exp.Cast(this=exp.Literal.string("0"), to=exp.DataType.build("DECIMAL(1, 0)"))
+
+
+def _as_written(node: exp.Expr) -> exp.Expr:
+    """Return a literal with a fraction as the decimal that it is in Snowflake and in the engine's text."""
+    if isinstance(node, exp.Literal) and not node.is_string and "." in node.this and "e" not in node.this.lower():
+        return exp.Cast(this=exp.Literal.string(node.this), to=exp.DataType.build("DECIMAL(38, 10)"))
+    return node
 
 
 def _is_whole(cast: exp.Cast) -> bool:
@@ -80,7 +97,7 @@ def _argument_types(
     schema = MappingSchema(columns, dialect="postgres", normalize=False)
     try:
         typed = qualify(
-            statement.copy(),
+            statement.copy().transform(_as_written, copy=False),
             schema=schema,
             dialect="postgres",
             validate_qualify_columns=False,
