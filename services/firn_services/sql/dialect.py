@@ -5,6 +5,9 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.generators.postgres import PostgresGenerator
 
+_DIGITS_OF_INTEGERS = 18
+"""So many digits always fit into 64 bits."""
+
 
 class Engine(Postgres):
     """DataFusion's SQL."""
@@ -37,19 +40,26 @@ class Engine(Postgres):
             exp.Year: lambda self, e: self.func("DATE_PART", exp.Literal.string("year"), e.this),
             exp.ApproxDistinct: lambda self, e: self.func("APPROX_DISTINCT", e.this),
             exp.Round: lambda self, e: self.func("ROUND", e.this, e.args.get("decimals")),
+            exp.TryCast: lambda self, e: Generator.trycast_sql(self, e),
             exp.ArrayAgg: lambda self, e: self.func("ARRAY_AGG", e.this),
         }
 
         def literal_sql(self, expression: exp.Literal) -> str:
-            """Write decimals as decimals: the engine would read 0.06 as a binary float, and 0.06 + 0.01 is not 0.07."""
+            """Write decimals as decimals: the engine would read 0.06 as a binary float, and 0.06 + 0.01 is not 0.07.
+
+            So are whole numbers that fill 64 bits: the engine would read longer ones as floats, and wrap their sums.
+            """
             text = expression.this
-            if expression.is_string or "." not in text or "e" in text.lower():
+            is_count = isinstance(expression.parent, exp.Limit | exp.Offset)
+            is_long = text.isdigit() and len(text) > _DIGITS_OF_INTEGERS and not is_count
+            if expression.is_string or not ("." in text or is_long) or "e" in text.lower():
                 return super().literal_sql(expression)
             whole, _, fraction = text.partition(".")
             digits = max(len(whole.lstrip("0")) + len(fraction), 1)
             if digits > 38:
                 return super().literal_sql(expression)
-            return f"CAST('{whole or '0'}.{fraction or '0'}' AS DECIMAL({max(digits, 1)}, {len(fraction)}))"
+            number = whole if is_long else f"{whole or '0'}.{fraction or '0'}"
+            return f"CAST('{number}' AS DECIMAL({digits}, {len(fraction)}))"
 
         def datediff_sql(self, expression: exp.DateDiff) -> str:
             """Count days as numbers: the engine takes the difference of two dates for a duration in some places."""
