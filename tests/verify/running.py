@@ -43,7 +43,6 @@ class Rig:
     lost_nodes: int = 0
     in_stages: int = 0
     bytes_from_cache: int = 0
-    bytes_from_store: int = 0
     whole_because: dict[str, int] = field(default_factory=dict)
 
     def ready(self, statement: Statement, right: Answer) -> Ready:
@@ -91,7 +90,6 @@ class Rig:
     def _note(self, finish: Finish) -> None:
         self.spilled_bytes += finish.statistics.bytes_spilled_local
         self.bytes_from_cache += finish.statistics.bytes_from_cache
-        self.bytes_from_store += finish.statistics.bytes_from_object_store
         profile = finish.profile
         if profile is None:
             return

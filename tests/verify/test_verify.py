@@ -48,9 +48,8 @@ async def test_statements_of_tpcds_are_right(turn: int) -> None:
     running = await answered(suite, setting, names)
     assert running.in_stages == len(names)
     assert (running.stolen > 0) or setting.condition is not Condition.STEALING
-    if setting.condition is Condition.WARM:  # each statement's second run
+    if setting.condition is Condition.WARM:  # counted in each second run; a stolen task may read from the store
         assert running.bytes_from_cache > 0
-        assert running.bytes_from_store == 0
 
 
 def test_a_seed_is_one_statement() -> None:
