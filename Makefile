@@ -61,6 +61,10 @@ bench-engine: venv ## Time the engine beside DataFusion and DuckDB on the same d
 bench-bounded: venv ## Run the engine with little memory beside plenty, resumable; the last line is JSON
 	@PYTHONPATH=. .venv/bin/python bench/bounded.py $(ARGS)
 
+.PHONY: bench-steady
+bench-steady: venv ## Run streams of TPC-H while nodes are killed, and look for what leaks; the last line is JSON
+	@PYTHONPATH=. .venv/bin/python bench/steady.py $(ARGS)
+
 .PHONY: verify
 verify: venv ## Compare every answer with DuckDB's, in every setting, resumable; the last line is JSON
 	@.venv/bin/python -m tests.verify $(ARGS)

@@ -38,7 +38,7 @@ _suites: Any = importlib.import_module("tests.verify.suites")
 GIB = 1 << 30
 MIB = 1 << 20
 PLENTY_BYTES = 12 * GIB
-POOL_BYTES_AT_ONE = GIB // 10
+EXECUTION_BYTES_AT_ONE = GIB // 10
 EXCHANGE_BYTES_AT_ONE = 256 * MIB // 10
 GOAL = 5.0
 """Source: issue 5, "Bounded": at most so many times the unconstrained time."""
@@ -48,18 +48,20 @@ GOAL = 5.0
 class Bounds:
     """What the bounded node has, in bytes."""
 
+    execution: int
     pool: int
     exchange: int
 
     @staticmethod
-    def of(scale: float) -> "Bounds":
-        """Return the bounds at a scale factor."""
-        return Bounds(int(POOL_BYTES_AT_ONE * scale), int(EXCHANGE_BYTES_AT_ONE * scale))
+    def of(scale: float, pool_share: float) -> "Bounds":
+        """Return the bounds at a scale factor; the engine's pool counts a share of what execution may hold."""
+        execution = int(EXECUTION_BYTES_AT_ONE * scale)
+        return Bounds(execution, int(execution * pool_share), int(EXCHANGE_BYTES_AT_ONE * scale))
 
     @property
     def growth(self) -> int:
         """How much more than an idle engine it may hold: as the product sizes a node for such a pool."""
-        return int(self.pool / POOL_SHARE * (1 - EXCHANGE_SHARE)) + self.exchange
+        return int(self.execution / POOL_SHARE * (1 - EXCHANGE_SHARE)) + self.exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +179,11 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Run what is still to be run; return the figures of all."""
     until = time.monotonic() + given.seconds
     layout = Layout.from_environment()
-    bounds = Bounds.of(float(given.scale))
+    bounds = Bounds.of(float(given.scale), given.pool_share)
     code = hash_tree(layout.checkout / "runtime/firn_runtime")[:8]
-    journal = Journal(layout.cache / "bounded" / f"sf{given.scale}-{code}.jsonl", fresh=given.fresh)
+    journal = Journal(
+        layout.cache / "bounded" / f"sf{given.scale}-{given.pool_share:g}-{code}.jsonl", fresh=given.fresh
+    )
     names = [f"h{number}" for number in given.queries]
     todo = [name for name in names if name not in journal.outcomes]
     if todo:
@@ -213,6 +217,7 @@ def main() -> int:
     parser.add_argument("--scale", default="10", help="scale factor of TPC-H")
     parser.add_argument("--queries", type=int, nargs="*", default=list(QUERIES), help="numbers of statements")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of each node")
+    parser.add_argument("--pool-share", type=float, default=1.0, help="of the bytes for execution, what is counted")
     parser.add_argument("--seconds", type=float, default=1e9, help="start no statement after so long")
     parser.add_argument("--fresh", action="store_true", help="forget what was noted before")
     figures = asyncio.run(measure(parser.parse_args()))
