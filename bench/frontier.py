@@ -113,6 +113,9 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
 
 COLOURS = {"one cluster": "#57606a", "Standard": "#1f6feb", "Economy": "#9a6700", "quick": "#1a7f37"}
+LEAST_POWER = -2
+"""Of ten: waits below a hundredth of a second are drawn as that."""
+LABEL_WIDTH, LABEL_HEIGHT = 100, 13
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 960, 420, 80, 60, 50
 
 
@@ -145,11 +148,12 @@ def chart(shape: Shape, points: list[Point], top: int) -> list[str]:
     legend = " · ".join(f'<tspan fill="{c}">● {html.escape(n)}</tspan>' for n, c in COLOURS.items())
     parts.append(f'<text x="{LEFT}" y="{top + 42}">{legend} · <tspan fill="#d1242f">◆ published</tspan></text>')
     parts.append(f'<text x="{WIDTH - 30}" y="{top + HEIGHT - 14}" text-anchor="end">credits of the hour</text>')
-    for power in range(math.floor(low_y), math.ceil(high_y) + 1):
+    for power in range(LEAST_POWER, math.ceil(high_y) + 1):
         _, y = place(costs[0], 10.0**power)
         if top + TOP - 8 <= y <= top + HEIGHT - BOTTOM:
             parts.append(f'<line x1="{LEFT}" x2="{WIDTH - 30}" y1="{y:.0f}" y2="{y:.0f}" stroke="#d0d7de"/>')
-            parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{10.0**power:g}</text>')
+            least = "≤ " if power == LEAST_POWER else ""
+            parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{least}{10.0**power:g}</text>')
     for credit in (1, 2, 4, 8, 16, 32, 64, 128):
         x, _ = place(credit, waits[0])
         if LEFT <= x <= WIDTH - 30:
@@ -158,8 +162,12 @@ def chart(shape: Shape, points: list[Point], top: int) -> list[str]:
         x, y = place(point.credits, point.summary.queued.p99)
         colour = COLOURS[point.family]
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{point.name}</title></circle>')
+    labels: list[tuple[float, float]] = []
     for point in frontier(points):
         x, y = place(point.credits, point.summary.queued.p99)
+        while any(abs(x - other_x) < LABEL_WIDTH and abs(y - other_y) < LABEL_HEIGHT for other_x, other_y in labels):
+            y -= LABEL_HEIGHT
+        labels.append((x, y))
         parts.append(f'<text x="{x + 7:.1f}" y="{y + 4:.1f}" fill="{COLOURS[point.family]}">{point.name}</text>')
     for name, cost, wait in shape.published:
         x, y = place(cost, wait)
