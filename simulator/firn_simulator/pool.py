@@ -240,10 +240,10 @@ class SimulatedPool:
         return Parking(
             pool=self.known,
             parked=tuple(self._parked.values()),
-            heads=frozenset(self._heads),
+            heads=frozenset(n.head_uid for n in self._parked.values() if n.head_uid and n.head_uid in self._heads),
             warehouses=frozenset(n.warehouse_uid or "" for n in self._parked.values()),
             reserved=frozenset(self._reserved),
-            without_room=sum(has_no_room(n) for n in self._warm.values()),
+            without_room=sum(has_no_room(self._warm[name]) for name in self._crowded if name in self._warm),
         )
 
     def _claimable(self) -> list[Node]:
