@@ -130,17 +130,20 @@ class Account:
     async def watch_children(self) -> None:
         """Raise SystemExit when a process ends, and what ended a watch."""
         while True:
-            self.children.check()
-            for watch in self.watches:
-                if watch.done():
-                    watch.result()
+            self._check()
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _check(self) -> None:
+        self.children.check()
+        for watch in self.watches:
+            if watch.done():
+                watch.result()
 
     async def until(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait until `look` holds. Raises SystemExit when it does not, or when a process ends."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            self.children.check()
+            self._check()
             try:
                 if await look():
                     return

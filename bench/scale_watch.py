@@ -61,6 +61,7 @@ class Viewer:
         query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         async with self._session.get(url, params=query, timeout=timeout) as stream:
+            stream.raise_for_status()  # a server that has just learnt of the resource may not be ready to watch it
             async for line in stream.content:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
