@@ -1,7 +1,8 @@
 """What the engine does for one request each: a whole statement, a plan, a task, the task of a result."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -44,12 +45,13 @@ class _Rows:
         self._flush: asyncio.TimerHandle | None = None
         self.bytes = 0
 
-    async def send_all(self, batches: AsyncIterator[pa.RecordBatch], schema: "_HasSchema") -> None:
-        """Write all batches, or an empty result of the schema."""
+    async def send_all(self, batches: AsyncGenerator[pa.RecordBatch], schema: "_HasSchema") -> None:
+        """Write all batches, or an empty result of the schema; let go of the batches at once when that fails."""
         stream: StreamWriter | None = None
-        async for batch in batches:
-            stream = stream or StreamWriter(batch.schema)
-            await self._send(stream.add(batch))
+        async with contextlib.aclosing(batches):
+            async for batch in batches:
+                stream = stream or StreamWriter(batch.schema)
+                await self._send(stream.add(batch))
         await self._send((stream or StreamWriter(schema.schema)).end())
 
     async def _send(self, data: bytes) -> None:
@@ -277,7 +279,7 @@ def _last_frame(
 
 
 def _failure(error: BaseException | None, cancelled: bool) -> Failure:
-    if cancelled:
+    if cancelled or isinstance(error, ConnectionError):  # whoever would read the rows is gone
         return Failure(error=StatementError.CANCELLED, message="Cancelled.")
     if isinstance(error, StatementFailedError):
         return Failure(error=error.error, message=error.message, retryable=error.retryable)

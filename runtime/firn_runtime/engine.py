@@ -5,7 +5,7 @@ session only while its text is bound; planning and running need no names.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class Engine:
                 raise
         raise rewritten(uri)
 
-    async def batches(self, query: Query) -> AsyncIterator[pa.RecordBatch]:
+    async def batches(self, query: Query) -> AsyncGenerator[pa.RecordBatch]:
         """Yield the result's batches. Raises StatementFailedError."""
         async for batch in _as_arrow(query, merged(query.streams)):
             query.rows += batch.num_rows

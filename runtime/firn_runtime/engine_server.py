@@ -139,7 +139,7 @@ class EngineServer:
             running.cancel()
             await asyncio.wait({running})
         query = run.finish(running)
-        if query is not None and running.cancelled():
+        if query is not None and (running.cancelled() or isinstance(running.exception(), ConnectionError)):
             watch = asyncio.ensure_future(self._require_stop(query))
             self._watches.add(watch)
             watch.add_done_callback(self._watches.discard)
