@@ -12,6 +12,7 @@ on; then the process ends itself, after the others' statements or a bound, and t
 
 import asyncio
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -151,6 +152,7 @@ class EngineServer:
         before = query.progress()
         await asyncio.sleep(_SETTLE_SECONDS)
         if query.progress() == before:
+            gc.collect()  # a broken connection keeps its error, whose frames keep the query and what it reads
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STUCK_SECONDS):

@@ -18,6 +18,8 @@ from firn_runtime.errors import EngineLostError
 from firn_runtime.exchange.tickets import ticket
 from firn_runtime.stage import GREETING, LENGTH, Stage
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 EARLY_SECONDS = 60.0
 """An engine that lives longer than this makes up for those that died before it."""
 _DYING_SECONDS = 0.01
@@ -40,8 +42,7 @@ class StageRun:
     async def start(cls, path: Path, request: Message) -> "StageRun":
         """Hand a request to the node's own engine. Raises EngineLostError."""
         try:
-            reader, writer = await asyncio.open_unix_connection(path)
-            await reader.readexactly(len(GREETING))
+            reader, writer = await _greeted(asyncio.open_unix_connection(path))
         except (OSError, asyncio.IncompleteReadError) as error:
             raise EngineLostError("the engine does not answer") from error
         body = request.model_dump_json().encode()
@@ -54,8 +55,7 @@ class StageRun:
         host, _, port = door.rpartition(":")
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await asyncio.open_connection(host, int(port))
-                await reader.readexactly(len(GREETING))
+                reader, writer = await _greeted(asyncio.open_connection(host, int(port)))
         except (OSError, asyncio.IncompleteReadError) as error:
             raise EngineLostError("the engine does not answer") from error
         _notice_silence(writer.get_extra_info("socket"))
@@ -168,6 +168,17 @@ async def answer_once(path: Path) -> None:
         run.close()
     if last.type is not FrameType.FINISH:
         raise EngineLostError("the engine does not answer its first query")
+
+
+async def _greeted(opening: Awaitable[Connection]) -> Connection:
+    """Return a connection whose other side has greeted; one that is given up before that is closed."""
+    reader, writer = await opening
+    try:
+        await reader.readexactly(len(GREETING))
+    except BaseException:
+        writer.close()
+        raise
+    return reader, writer
 
 
 def _notice_silence(connection: socket.socket) -> None:

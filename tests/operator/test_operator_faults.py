@@ -35,6 +35,9 @@ async def test_killed_in_the_middle_of_a_resume(account: Account, milliseconds: 
     bound = [agent for agent in account.nodes.agents.values() if agent.epoch]
     assert len(bound) == 1
     assert len(set(bound[0].binds)) == 1
+    await account.report("w")
+    await account.annotate("w", names.ANNOTATION_SUSPEND_REQUESTED_AT)
+    await account.phase("w", "Suspended")
 
 
 async def test_a_running_cluster_survives_a_restart_untouched(account: Account) -> None:
