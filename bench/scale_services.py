@@ -4,6 +4,7 @@ A stand-in: one edge, one dispatch and one row a warehouse, with the writes and 
 """
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from firn_model import names
 from firn_model.frames import FrameReader
 from firn_model.messages import Dispatch
 from firn_model.signing import HEADER, sign
-from firn_operator.errors import ApiError
+from firn_operator.errors import ApiError, UnavailableError
 from firn_operator.kube.api import CLUSTERS, LEASES, WAREHOUSES, KubeApi
 from scale_watch import Raw, Viewer
 
@@ -117,7 +118,11 @@ class Services:
         }
         query = f"fieldManager={names.FIELD_MANAGER_SERVICES}&force=true"
         path = f"/apis/{names.API_VERSION}/namespaces/{self._api.namespace}/{WAREHOUSES}/{warehouse}/status?{query}"
-        await self._api.request("PATCH", path, body, APPLY)
+        is_told = False
+        while not is_told:  # one that had no answer is made again, as the services do
+            with contextlib.suppress(UnavailableError):
+                await self._api.request("PATCH", path, body, APPLY)
+                is_told = True
 
     async def _dispatch(self, resume: Resume) -> None:
         """Send the statement and wait for its row. Raises SystemExit when the head refuses it."""
