@@ -29,6 +29,8 @@ BUILD_SECONDS = 400
 _DISTRIBUTION = "firn-leaf"
 _MODULE = "firn_leaf"
 _ABI = "cp311-abi3"
+_BUILD_ENVIRONMENT = {"PYO3_BUILD_EXTENSION_MODULE": "1"}
+"""Not linked to a libpython: the image's Python has none, nor need one that imports it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Leaf:
 
     @property
     def key(self) -> str:
-        """The wheel's key in the cache: its sources, with the lock of all crates, and the machine's kind."""
-        return key_of({"sources": hash_tree(self.sources), "machine": platform.machine()})
+        """The wheel's key in the cache: its sources, with all crates' lock, the machine's kind and how it is built."""
+        return key_of({"sources": hash_tree(self.sources), "machine": platform.machine(), **_BUILD_ENVIRONMENT})
 
     @property
     def version(self) -> str:
@@ -85,7 +87,7 @@ class Leaf:
 
     def _build(self, cargo: Path, folder: Path) -> None:
         target = self.cache.root / "leaf-build"
-        environment = {"CARGO_TARGET_DIR": str(target), "PYO3_PYTHON": sys.executable}
+        environment = {"CARGO_TARGET_DIR": str(target), "PYO3_PYTHON": sys.executable, **_BUILD_ENVIRONMENT}
         command: list[str | Path] = [cargo, "build", "--release", "--locked"]
         run(command, cwd=self.sources, env=environment, log=self.layout.logs / "leaf.log")
         library = folder / "stripped"

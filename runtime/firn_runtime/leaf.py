@@ -3,6 +3,7 @@
 The leaf and the engine exchange structures of one version of DataFusion's crates, so that both must be of that version.
 """
 
+import functools
 import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -29,24 +30,25 @@ class LeafModule(Protocol):
         """Return what a session takes as its codec."""
 
 
+@functools.cache
 def missing_because() -> str | None:
-    """Return why there is no leaf; None when there is one. Imports neither it nor the engine."""
+    """Return why there is no leaf that can be used; None when there is one. Does not import the engine."""
     try:
         leaf = importlib.metadata.version("firn-leaf").partition("+")[0]
+        engine = importlib.metadata.version("datafusion")
+        if leaf != engine:
+            return f"the leaf is made for datafusion {leaf}, and the engine is {engine}"
+        importlib.import_module(_MODULE)
     except importlib.metadata.PackageNotFoundError:
         return "the node's image has no leaf"
-    engine = importlib.metadata.version("datafusion")
-    return None if leaf == engine else f"the leaf is made for datafusion {leaf}, and the engine is {engine}"
+    except ImportError as error:  # made for another machine
+        return f"the leaf cannot be loaded here: {error}"
+    return None
 
 
 def load() -> LeafModule | None:
     """Return the extension, or None where there is none that can be used."""
-    if missing_because() is not None:
-        return None
-    try:
-        return cast(LeafModule, importlib.import_module(_MODULE))
-    except ImportError:  # made for another machine
-        return None
+    return None if missing_because() else cast(LeafModule, importlib.import_module(_MODULE))
 
 
 def with_leaf(context: "SessionContext", leaf: LeafModule | None) -> "SessionContext":

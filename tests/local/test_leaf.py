@@ -59,6 +59,16 @@ def test_what_is_in_the_cache_is_not_built_again(tmp_path):
     assert leaf.steps(Progress()) == []
 
 
+@pytest.mark.component
+def test_the_extension_needs_no_libpython():
+    wheel = Leaf(LAYOUT, Cache(LAYOUT.cache)).wheel
+    if wheel is None:
+        pytest.skip("no leaf: python -m firn_local leaf")
+    (file,) = wheel.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        assert b"libpython" not in archive.read("firn_leaf.abi3.so")
+
+
 @pytest.fixture
 def cargo(tmp_path, monkeypatch):
     """A cargo that fails, as one does that does not reach its registry."""
