@@ -40,7 +40,6 @@ class Account:
     def __init__(self, workload: Workload) -> None:
         self.clock = Clock()
         self.recorder = Recorder()
-        self._workload = workload
         around = Surroundings(self.clock, workload.physics, self.recorder)
         self.pools = {
             p.name: SimulatedPool(

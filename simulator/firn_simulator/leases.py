@@ -4,19 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from firn_operator.decide.burst import (
-    ROOM_PAUSE,
-    Asker,
-    Room,
-    Terms,
-    left_to_others,
-    most_bursts,
-    room_needed,
-    terms,
-    wish_of,
-)
+from firn_operator.decide.burst import ROOM_PAUSE, Asker, Terms, asker_of, left_to_others, room_of, terms, wish_of
 from firn_operator.decide.cluster_observed import NO_BURSTS
-from firn_operator.decide.observed import has_no_room
 from firn_operator.decide.pool import Census
 
 if TYPE_CHECKING:
@@ -55,28 +44,13 @@ class Leases:
         if cluster.known.uid not in self._clusters:
             return NO_BURSTS, 0
         askers = [self._asker(each, now) for each in self._clusters.values()]
-        found = terms(cluster.known.uid, askers, self._room(census, waiting, target, share, now))
+        self._released = [at for at in self._released if now < at + ROOM_PAUSE]
+        found = terms(cluster.known.uid, askers, room_of(census, waiting, target, share, len(self._released)))
         spec = cluster.warehouse.spec.query_acceleration
         wish = wish_of(cluster.warehouse, cluster.known, now)
         lease = timedelta(seconds=spec.lease_seconds)
         return replace(found, lease=lease, wish_ends_at=wish.expires_at), left_to_others(waiting, target, share)
 
     def _asker(self, cluster: "SimulatedCluster", now: datetime) -> Asker:
-        nodes = cluster.burst_nodes
-        leased = {n.uid for n in nodes if n.leased_until and now < n.leased_until}
-        wanted = wish_of(cluster.warehouse, cluster.known, now).nodes
-        if wanted:
-            wanted = max(wanted, len(leased & cluster.busy_bursts))
-        held = len(leased) + cluster.bursts_coming
-        limit = most_bursts(cluster.warehouse, False)
-        return Asker(cluster.known.uid, cluster.warehouse.uid, wanted, held, len(nodes) - len(leased), limit)
-
-    def _room(self, census: Census, waiting: int, target: int, share: int, now: datetime) -> Room:
-        without_room = sum(has_no_room(n) for n in census.booting)
-        booting = len(census.booting) - without_room
-        self._released = [at for at in self._released if now < at + ROOM_PAUSE]
-        needed = room_needed(waiting, len(census.free) + booting + len(self._released), without_room)
-        promised = len(census.ready) - len(census.free)
-        warm = max(len(census.free) + booting, target - without_room)
-        alive = sum(n.is_alive for n in census.claimed)
-        return Room(promised + warm + alive + len(census.parked), share, needed)
+        nodes, busy = cluster.burst_nodes, cluster.busy_bursts
+        return asker_of(cluster.known, cluster.warehouse, nodes, cluster.bursts_coming, busy, False, now)

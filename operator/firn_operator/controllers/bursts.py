@@ -11,22 +11,11 @@ from firn_model import names
 from firn_operator.build.cluster import lease_patch
 from firn_operator.controllers.pool import PoolController
 from firn_operator.controllers.talks import Memory
-from firn_operator.decide.burst import (
-    ROOM_PAUSE,
-    Asker,
-    Room,
-    Terms,
-    left_to_others,
-    most_bursts,
-    room_needed,
-    terms,
-    wish_of,
-)
+from firn_operator.decide.burst import ROOM_PAUSE, Asker, Terms, asker_of, left_to_others, room_of, terms, wish_of
 from firn_operator.decide.cluster_actions import SetLease
 from firn_operator.decide.cluster_observed import NO_BURSTS
 from firn_operator.decide.monitor import limit_of
-from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse, has_no_room
-from firn_operator.decide.pool import Census
+from firn_operator.decide.observed import Cluster, Node, Warehouse
 from firn_operator.errors import ConflictError, InvalidError, NotFoundError
 from firn_operator.kube.api import PODS, KubeApi
 from firn_operator.kube.claim import look_again
@@ -54,7 +43,8 @@ class Leases:
             return NO_BURSTS, ()
         survey = self._pools.survey(pool, now)
         waiting, target = survey.observed.waiting, survey.target
-        room = self._room(pool, survey.census, waiting, target, now)
+        released = self._recently_released(pool.name, now)
+        room = room_of(survey.census, waiting, target, pool.spec.burst_share, released)
         found = terms(cluster.uid, [self._asker(c, now) for c in bursting], room)
         wish = wish_of(warehouse, cluster, now)
         keep = left_to_others(waiting, target, pool.spec.burst_share)
@@ -73,29 +63,15 @@ class Leases:
     def _asker(self, cluster: Cluster, now: datetime) -> Asker:
         state, warehouse = self._account.state, self._warehouse(cluster)
         nodes = [n for n in state.nodes_of_epoch(cluster.uid) if n.role == names.ROLE_BURST and n.is_alive]
-        leased = {n.uid for n in nodes if n.leased_until and now < n.leased_until}
-        held = len(leased) + self._pools.reservations.coming(cluster.uid, nodes, is_burst=True)
-        wanted = 0
-        limit: int | None = 0
-        if warehouse:
-            monitor = state.monitors.get(warehouse.spec.resource_monitor or "")
-            limit = most_bursts(warehouse, bool(monitor and limit_of(monitor)))
-            wanted = wish_of(warehouse, cluster, now).nodes
-        if wanted:
-            answer = self._memory.of(cluster.uid).answer
-            wanted = max(wanted, len(leased & answer.busy) if answer else 0)
-        return Asker(cluster.uid, cluster.warehouse_uid or "", wanted, held, len(nodes) - len(leased), limit)
+        coming = self._pools.reservations.coming(cluster.uid, nodes, is_burst=True)
+        monitor = state.monitors.get(warehouse.spec.resource_monitor or "") if warehouse else None
+        answer = self._memory.of(cluster.uid).answer
+        busy = answer.busy if answer else frozenset[str]()
+        return asker_of(cluster, warehouse, nodes, coming, busy, bool(monitor and limit_of(monitor)), now)
 
-    def _room(self, pool: Pool, census: Census, waiting: int, target: int, now: datetime) -> Room:
-        """Return what a pool has; warm nodes that it is about to make count already, or leases would come and go."""
-        without_room = sum(has_no_room(n) for n in census.booting)
-        booting = len(census.booting) - without_room
-        alive = sum(n.is_alive for n in census.claimed)
-        released = self._released[pool.name] = [t for t in self._released[pool.name] if now < t + ROOM_PAUSE]
-        needed = room_needed(waiting, len(census.free) + booting + len(released), without_room)
-        promised = len(census.ready) - len(census.free)
-        warm = max(len(census.free) + booting, target - without_room)
-        return Room(promised + warm + alive + len(census.parked), pool.spec.burst_share, needed)
+    def _recently_released(self, pool: str, now: datetime) -> int:
+        released = self._released[pool] = [t for t in self._released[pool] if now < t + ROOM_PAUSE]
+        return len(released)
 
     def released(self, node: Node, now: datetime) -> None:
         """Note that a burst node makes room."""

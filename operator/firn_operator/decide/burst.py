@@ -11,13 +11,14 @@ and its burst nodes are the first to go when clusters wait for nodes that no mac
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from firn_model.sizes import WarehouseType, node_count
 
-from firn_operator.decide.observed import Cluster, Warehouse
+from firn_operator.decide.observed import Cluster, Node, Warehouse, has_no_room
+from firn_operator.decide.pool import Census
 from firn_operator.decide.reason import Reason
 
 LEAVE_PATIENCE = timedelta(seconds=30)
@@ -101,6 +102,44 @@ def most_bursts(warehouse: Warehouse, is_limited: bool) -> int | None:
     if is_limited or warehouse.deleting or spec.suspended:
         return 0
     return acceleration.max_scale_factor * node_count(spec.size, spec.type) or None
+
+
+def asker_of(
+    cluster: Cluster,
+    warehouse: Warehouse | None,
+    nodes: Sequence[Node],
+    coming: int,
+    busy: Set[str],
+    is_limited: bool,
+    now: datetime,
+) -> Asker:
+    """Return a cluster that asks for burst nodes, or has some; without its warehouse it may have none.
+
+    `nodes`: those that it has; `coming`: claims under way; `busy`: UIDs of those that work, which it wants at least
+    while it wants any.
+    """
+    leased = {n.uid for n in nodes if n.leased_until and now < n.leased_until}
+    held, leaving = len(leased) + coming, len(nodes) - len(leased)
+    if warehouse is None:
+        return Asker(cluster.uid, cluster.warehouse_uid or "", 0, held, leaving, 0)
+    wanted = wish_of(warehouse, cluster, now).nodes
+    if wanted:
+        wanted = max(wanted, len(leased & busy))
+    return Asker(cluster.uid, warehouse.uid, wanted, held, leaving, most_bursts(warehouse, is_limited))
+
+
+def room_of(census: Census, waiting: int, target: int, share: int, released: int) -> Room:
+    """Return what a pool has; `released`: burst nodes that were given up a moment ago.
+
+    Warm nodes that it is about to make count already, or leases would come and go.
+    """
+    without_room = sum(has_no_room(n) for n in census.booting)
+    coming = len(census.free) + len(census.booting) - without_room
+    promised = len(census.ready) - len(census.free)
+    warm = max(coming, target - without_room)
+    alive = sum(n.is_alive for n in census.claimed)
+    needed = room_needed(waiting, coming + released, without_room)
+    return Room(promised + warm + alive + len(census.parked), share, needed)
 
 
 def room_needed(waiting: int, coming: int, without_room: int) -> int:

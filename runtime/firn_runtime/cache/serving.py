@@ -4,7 +4,7 @@ The engine decodes what is missing itself, by scans of those columns alone, so t
 """
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ import pyarrow as pa
 from firn_runtime.cache.heat import Verdict
 from firn_runtime.cache.hot_columns import ColumnKey, HotColumns, HotHold
 from firn_runtime.cache.hot_scans import HotScan, decoding, hot_scan, leaf_node
+from firn_runtime.cache.layout import Layout
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.scan_needs import needs_of
 
@@ -58,8 +59,9 @@ class Serving:
 
     def note(self, lease: Lease, leaves: Iterable[bytes]) -> None:
         """Note that scans were planned that read files: the columns that they use may be served the next time."""
+        layouts = _layouts(lease)
         for leaf in leaves:
-            self._asked(lease, leaf)
+            self._asked(lease, layouts, leaf)
 
     def serve(self, lease: Lease, leaves: Sequence[bytes]) -> list[bytes | None] | None:
         """Return the leaf of each scan that is served, as the bytes of an extension node, None for the others.
@@ -67,7 +69,8 @@ class Serving:
         The others' files are brought, and what the leaves give is held by the lease. None altogether when files had to
         be let go. Raises what the engine raises, StatementFailedError, RewrittenError.
         """
-        asked = [self._asked(lease, leaf) for leaf in leaves]
+        layouts = _layouts(lease)
+        asked = [self._asked(lease, layouts, leaf) for leaf in leaves]
         served = [self._held(lease, each) if each is not None else None for each in asked]
         left = [leaf for leaf, node in zip(leaves, served, strict=True) if node is None]
         if not lease.bring(need for leaf in left for need in needs_of(leaf)):
@@ -77,9 +80,8 @@ class Serving:
                 served[number] = self._filled(lease, each)
         return served
 
-    def _asked(self, lease: Lease, leaf: bytes) -> _Asked | None:
+    def _asked(self, lease: Lease, layouts: Mapping[str, Layout], leaf: bytes) -> _Asked | None:
         """Return what a serialised scan reads, and what is to be done; None when it stays a scan of files."""
-        layouts = {key: held.layout for key, held in lease.held.items()}
         scan = hot_scan(leaf, layouts)
         if scan is None:
             return None
@@ -111,6 +113,11 @@ class Serving:
 
     def _read(self, scan: Any, number: int) -> list[pa.RecordBatch]:
         return [batch.to_pyarrow() for batch in self._context.execute(scan, number)]
+
+
+def _layouts(lease: Lease) -> dict[str, Layout]:
+    """Return how each file of a lease lies, by its key."""
+    return {key: held.layout for key, held in lease.held.items()}
 
 
 def _node(lease: Lease, asked: _Asked, hold: HotHold | None) -> bytes | None:

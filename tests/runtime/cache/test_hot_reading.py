@@ -15,13 +15,13 @@ from firn_runtime.operators import operators_of, readings
 from firn_runtime.stage import Stage
 
 from tests.runtime.cache.conftest import GROUP_ROWS, ROWS, Objects, table_of
+from tests.runtime.cache.test_reading import SUMS, sums
 
 pytestmark = [
     pytest.mark.component,
     pytest.mark.skipif(leaf.missing_because() is not None, reason="no leaf: python -m firn_local leaf"),
 ]
 MEBIBYTE = 1 << 20
-SUMS = "SELECT count(*) AS n, min(version) AS low, max(version) AS high, sum(id) AS s, min(text) AS t FROM t"
 PASSES_TO_HOT = 2
 
 
@@ -61,11 +61,6 @@ def reader(tmp_path: Path) -> Iterator[HotReader]:
     yield made
     made.hot.close()
     made.cache.close()
-
-
-def sums(version: int = 1000, files: int = 1) -> list[dict[str, Any]]:
-    total = files * sum(range(ROWS))
-    return [{"n": files * ROWS, "low": version, "high": version, "s": total, "t": "text 000000000"}]
 
 
 async def test_the_third_statement_is_served_decoded_columns(objects: Objects, reader: HotReader) -> None:
