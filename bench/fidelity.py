@@ -2,10 +2,10 @@
 
 Statements whose work is known beforehand are sent through the API at given moments, to a warehouse of its own that
 runs a few at once; the same arrivals run in the simulator, on a node as the cluster's. The work is what a full node
-takes for each: of as many statements at once as may run, measured first. On both sides the warehouse runs already and
-has the data in its cache. Both print queue time and run time; the last line of standard output is one JSON object with
-`ratio_p95` (measured over simulated). Of two queues the time grows with 1 / (1 - load), so at a high load a small
-error of the run time is a large one of the queue time.
+takes for each: of as many statements at once as may run, measured before and after. On both sides the warehouse runs
+already and has the data in its cache. Both print queue time and run time; the last line of standard output is one JSON
+object with `ratio_p95` (measured over simulated). Of two queues the time grows with 1 / (1 - load), so at a high load
+a small error of the run time is a large one of the queue time.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from firn.client import Client
 from firn.connection import connect
@@ -35,7 +35,7 @@ WAREHOUSE = "BENCH_FIDELITY"
 NAMESPACE = "firn"
 STATEMENT = "SELECT sum(l_quantity * l_extendedprice), count(DISTINCT l_partkey) FROM TPCH.SF1.LINEITEM"
 ROUNDS = 5
-"""Measurements of the work: so many alone, and so many of a full node."""
+"""Measurements of the work, before and once more after: so many alone, and so many of a full node."""
 SHORT_SECONDS = 0.05
 """A statement that takes less says more of the way to the cluster than of its queue."""
 FEWEST = 40
@@ -68,10 +68,24 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Seconds that a statement takes alone, and seconds of a full node that it uses."""
+    """Seconds that a statement takes alone, and seconds of a full node that it uses, as they were measured."""
 
-    alone: float
-    full: float
+    alone_seconds: tuple[float, ...]
+    full_seconds: tuple[float, ...]
+
+    @property
+    def alone(self) -> float:
+        """The median of what a statement takes alone."""
+        return median(self.alone_seconds)
+
+    @property
+    def full(self) -> float:
+        """The median of what a statement takes of a full node."""
+        return median(self.full_seconds)
+
+    def __add__(self, other: Self) -> Self:
+        """Return the measurements of both."""
+        return type(self)(self.alone_seconds + other.alone_seconds, self.full_seconds + other.full_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +130,17 @@ async def measure_work(client: Client, plan: Plan) -> Work:
     """Return what a statement takes when its data are cached; the first runs fill the cache and teach its need."""
     for _ in range(2):
         await run_one(client, plan.statement)
-    alone = median([(await run_one(client, plan.statement)).ran for _ in range(ROUNDS)])
-    if alone < SHORT_SECONDS:
-        raise BenchError(f"one statement alone takes {alone * 1000:.0f} ms: too short to tell of its queue; give --sql")
+    alone = [(await run_one(client, plan.statement)).ran for _ in range(ROUNDS)]
+    if median(alone) < SHORT_SECONDS:
+        raise BenchError(
+            f"one statement alone takes {median(alone) * 1000:.0f} ms: too short to tell of its queue; give --sql"
+        )
     full = []
     for _ in range(ROUNDS):
         began = time.monotonic()
         await asyncio.gather(*(run_one(client, plan.statement) for _ in range(plan.concurrency)))
         full.append((time.monotonic() - began) / plan.concurrency)
-    return Work(alone, median(full))
+    return Work(tuple(alone), tuple(full))
 
 
 async def replay(client: Client, statement: str, moments: list[float]) -> list[Ran]:
@@ -180,6 +196,7 @@ async def bench(plan: Plan, options: Options) -> bool:
             f"{count} are sent within {moments[-1]:.0f} s"
         )
         measured = await replay(client, plan.statement, moments)
+        work += await measure_work(client, plan)
         await client.suspend(WAREHOUSE)
     return report(measured, simulate(moments, work.full, plan.spec), work, is_calm)
 
