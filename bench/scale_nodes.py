@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from firn_model import names
@@ -249,7 +250,7 @@ def main() -> None:
     arguments = parser.parse_args()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
-    asyncio.run(serve(arguments.namespace, arguments.port, arguments.boot_seconds))
+    uvloop.run(serve(arguments.namespace, arguments.port, arguments.boot_seconds))
 
 
 if __name__ == "__main__":

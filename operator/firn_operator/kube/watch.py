@@ -1,8 +1,8 @@
 """The watches, and the lists that correct them.
 
-Warehouses, pools, monitors and Leases come by Kopf, by its event handlers only: no handler of creations or updates, so
-no finalizer, no annotation and no write of Kopf's. What the operator itself makes and what changes most, pods and
-clusters, comes by a watch of our own (kube/follow.py).
+Pools, monitors and Leases come by Kopf, by its event handlers only: no handler of creations or updates, so no
+finalizer, no annotation and no write of Kopf's. What changes with each claim, pods, clusters and warehouses, comes by
+watches of our own (kube/follow.py).
 
 Watches never report what vanished between two of them, and a silent one looks like a quiet one. So every resource is
 also listed now and then; what a list brought first was missed by the watch, and when that goes on, or when not even the
@@ -29,7 +29,8 @@ from firn_operator.observe.account import Account
 
 log = structlog.get_logger()
 
-BY_KOPF = (MONITORS, POOLS, WAREHOUSES)
+BY_KOPF = (MONITORS, POOLS)
+BY_OURSELVES = (PODS, CLUSTERS, WAREHOUSES)
 RESOURCES = (MONITORS, POOLS, PODS, WAREHOUSES, CLUSTERS)
 SERVER_TIMEOUT_SECONDS = 240
 CLIENT_TIMEOUT_SECONDS = 270
@@ -106,7 +107,7 @@ class Watches:
         tasks = await kopf.spawn_tasks(
             registry=registry, settings=settings, standalone=True, namespaces=[self._api.namespace], stop_flag=stop
         )
-        tasks = [*tasks, *(asyncio.create_task(self._followed[r].follow()) for r in (PODS, CLUSTERS))]
+        tasks = [*tasks, *(asyncio.create_task(self._followed[r].follow()) for r in BY_OURSELVES)]
         # Not kopf.run_tasks: at its end it cancels every task of the loop that it does not know.
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
