@@ -1,7 +1,9 @@
 # The few commands there are. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-UV_COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+# The uv that local/bootstrap keeps, of the version that it pins.
+UV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/firn/uv/bin/uv
+UV_COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(foreach p,firn firn-local firn-model firn-operator firn-runtime firn-services firn-simulator,--no-emit-package $(p))
 
 .PHONY: help
@@ -70,7 +72,7 @@ verify: venv ## Compare every answer with DuckDB's, in every setting, resumable;
 	@.venv/bin/python -m tests.verify $(ARGS)
 
 .PHONY: lock
-lock: ## Resolve dependencies again, keeping every pin that still fits
+lock: venv ## Resolve dependencies again, keeping every pin that still fits
 	$(UV_COMPILE) --group dev -o locks/workspace.txt pyproject.toml
 	$(UV_COMPILE) -c locks/workspace.txt --extra traces -o locks/control.txt operator/pyproject.toml services/pyproject.toml
 	$(UV_COMPILE) -c locks/workspace.txt --extra traces -o locks/node.txt runtime/pyproject.toml
@@ -89,7 +91,7 @@ crds: venv ## Write crds/, the chart's copy and docs/reference/resources.md from
 .PHONY: test
 test: venv ## Every test, end to end included, setting up what is missing
 	@.venv/bin/python -m firn_local build
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --no-loadscope-reorder
 
 .PHONY: test-unit
 test-unit: venv ## The quick tests: no cluster, no server

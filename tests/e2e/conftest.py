@@ -21,20 +21,20 @@ CLUSTER = "firn-test"
 SCALE = "0.01"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def workshop() -> Iterator[Workshop]:
     with Progress() as progress:
         yield Workshop.open(Layout.from_environment(), progress)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(workshop: Workshop) -> Iterator[Cluster]:
     yield workshop.up(CLUSTER)
     if os.environ.get("FIRN_KEEP") != "1":
         workshop.down(CLUSTER)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def images(workshop: Workshop, cluster: Cluster) -> dict[str, str]:
     """The tags of Firn's images, built from this checkout and loaded."""
     tags = dict(FirnImages(workshop).build(cluster.docker))
@@ -42,17 +42,17 @@ def images(workshop: Workshop, cluster: Cluster) -> dict[str, str]:
     return tags
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(workshop: Workshop, cluster: Cluster, images: dict[str, str]) -> Site:
     return install(workshop, cluster, images)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tpch(workshop: Workshop) -> Tpch:
     return Tpch(workshop.cache, SCALE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def account(site: Site, tpch: Tpch) -> Account:
     """The account that most tests share, with TPC-H in tpch.sf0_01."""
     made = Account(NAMESPACE, site.url, {**site.environment, **site.cluster.docker.environment})
@@ -73,7 +73,7 @@ def leave_no_warehouse(account: Account) -> Iterator[None]:
     account.kubectl("delete", "vw", "--all", "--wait=false")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def store(site: Site, account: Account, tpch: Tpch) -> ObjectStore:
     (region,) = tpch.files("region")
     return ObjectStore(site.object_store().client(), f"s3://{BUCKET}/tpch/sf{SCALE}/region/{region.name}")
