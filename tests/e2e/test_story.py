@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_apply_query_leave_and_come_back(account: Account) -> None:
-    account.apply(warehouse("story", autoSuspendSeconds=3))
+    account.apply(warehouse("story", autoSuspendSeconds=0))
     account.wait_phase("story", "Suspended")
 
     first = json.loads(
@@ -23,6 +23,7 @@ def test_apply_query_leave_and_come_back(account: Account) -> None:
     assert account.get("vw", "story")["status"]["phase"] == "Running"
     assert "Running" in account.kubectl("get", "vw", "story")
 
+    account.apply(warehouse("story", autoSuspendSeconds=1))
     account.wait_phase("story", "Suspended")
     left = [wc["metadata"]["finalizers"] for wc in account.find("wc") if wc["spec"]["warehouse"] == "story"]
     assert left in ([], [[FINALIZER_METERING]])
