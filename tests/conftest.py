@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,8 @@ from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from firn_local.control_plane import ControlPlane
+
+    from tests.postgres import Postgres
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -43,3 +47,14 @@ def control_plane() -> Iterator[ControlPlane]:
 
     with ControlPlane() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, started when the first test asks for it."""
+    from tests.postgres import postgres_server
+
+    with tempfile.TemporaryDirectory(prefix="firn-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        with postgres_server(Path(folder)) as running:
+            yield running

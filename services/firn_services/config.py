@@ -19,7 +19,10 @@ class Settings(BaseSettings):
         default_factory=socket.gethostname, description="Pod name; begins the name that the Lease's holder has."
     )
     signing_key_file: Path = Path("/etc/firn/signing/private-key.pem")
-    database_url: str = "sqlite:////var/lib/firn/firn.db"
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:////var/lib/firn/firn.db"),
+        description="The store: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
+    )
 
     host: str = "0.0.0.0"  # noqa: S104  a pod listens on its pod IP
     port: int = 8080

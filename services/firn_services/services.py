@@ -88,7 +88,7 @@ class Services:
     @classmethod
     def assemble(cls, settings: Settings, api: KubeApi) -> "Services":
         """Put the parts together: opens the database (migrations run) and reads the signing key. Blocks."""
-        engine = open_database(settings.database_url)
+        engine = open_database(settings.database_url.get_secret_value())
         writer = Writer(engine)
         store = StatementStore(engine, writer)
         objects = ObjectStore.connect(settings)

@@ -213,6 +213,13 @@ def test_services_find_their_object_store(render: Render) -> None:
     assert "firn-object-store" not in named(manifests, "Secret") | named(manifests, "PersistentVolumeClaim")
 
 
+def test_a_postgresql_is_known_by_its_secret_alone(render: Render) -> None:
+    manifests = render('services.database.kind="postgresql"', 'services.database.existingSecret="my-database"')
+    url = environment(manifests, "firn-services")["FIRN_DATABASE_URL"]
+    assert url == {"secretKeyRef": {"name": "my-database", "key": "url"}}
+    assert "firn-services" not in named(manifests, "PersistentVolumeClaim")
+
+
 @pytest.mark.parametrize(
     ("cpu", "memory", "cores", "size"),
     [

@@ -25,6 +25,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"services.replicas": 2}, ["/services/replicas", "maximum", "got 2, want 1"]),
         ({"services.replicas": 0}, ["/services/replicas", "minimum"]),
         ({"services.database.kind": "mysql"}, ["/services/database/kind", "sqlite"]),
+        ({"services.database.kind": "postgresql"}, ["/services/database/existingSecret", "minLength"]),
         ({"services.service.nodePort": 80}, ["/services/service/nodePort", "want 30,000"]),
         ({"services.service.type": "Nodeport"}, ["/services/service/type", "NodePort"]),
         ({"services.persistence.size": "ten"}, ["/services/persistence/size"]),

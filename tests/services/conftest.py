@@ -1,5 +1,6 @@
 """A real S3 server, and an account of real services over a fake API server and fake heads."""
 
+import secrets
 import socket
 import subprocess
 import urllib.error
@@ -17,6 +18,7 @@ from firn_local.workshop import Workshop
 from firn_services.config import Settings
 from pydantic import SecretStr
 
+from tests.postgres import Postgres
 from tests.services.account import TestAccount
 
 S3_READY_SECONDS = 20
@@ -68,11 +70,20 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ed25519Privat
 
 
 @pytest.fixture
-def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path) -> Settings:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database: SQLite's, or as `on_both_databases` says."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'firn.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.make(f"firn_{secrets.token_hex(8)}")
+
+
+@pytest.fixture
+def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path, database_url: str) -> Settings:
     return Settings(
         namespace="test",
         signing_key_file=signing_key[1],
-        database_url=f"sqlite:///{tmp_path / 'firn.db'}",
+        database_url=SecretStr(database_url),
         object_store_endpoint=s3_url,
         object_store_bucket=tmp_path.name.replace("_", "-").lower(),
         object_store_access_key_id=SecretStr(ACCESS_KEY),

@@ -22,7 +22,7 @@ class Account:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        open_database(settings.database_url).dispose()
+        open_database(settings.database_url.get_secret_value()).dispose()
         self.store = ObjectStore.connect(settings)
         self.store.ensure_bucket()
         self.catalog = IcebergCatalog(settings)

@@ -1,7 +1,6 @@
 """A warehouse's load over time. Source: seed article, "Warehouse load & Warehouse utilization"."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from firn_services.decide.load_history import (
@@ -22,6 +21,8 @@ from firn_services.store.load import LoadStore
 from firn_services.store.writer import Writer
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.postgres import on_both_databases
 
 T0 = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 ONE = {"w-1": ClusterState(1, 2, 0.5)}
@@ -122,8 +123,9 @@ def test_a_chart_has_intervals_of_5_minutes_to_an_hour(hours: int, minutes: int)
     assert length_for(timedelta(hours=hours)) == timedelta(minutes=minutes)
 
 
-async def test_the_store_adds_up_and_prunes_by_grain(tmp_path: Path) -> None:
-    engine = open_database(f"sqlite:///{tmp_path / 'firn.db'}")
+@on_both_databases
+async def test_the_store_adds_up_and_prunes_by_grain(database_url: str) -> None:
+    engine = open_database(database_url)
     writer = Writer(engine)
     writer.start()
     store, named = LoadStore(engine, writer), ("w", "W")

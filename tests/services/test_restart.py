@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_services.config import Settings
 from firn_services.sql.fingerprint import fingerprint
 
+from tests.postgres import on_both_databases
 from tests.services.account import TestAccount
 from tests.services.fake_head import never, one_row
 
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.component
 Key = tuple[Ed25519PrivateKey, object]
 
 
+@on_both_databases
 async def test_what_ran_or_waited_goes_on_in_its_place(settings: Settings, signing_key: Key) -> None:
     async with TestAccount(settings, signing_key[0]) as before:
         await before.warehouse()
@@ -54,6 +56,7 @@ async def test_what_a_head_still_holds_of_an_earlier_process_is_stopped_first(
             assert (await after.submit("SELECT 1"))["state"] == "succeeded"
 
 
+@on_both_databases
 async def test_what_was_learnt_of_a_shape_outlives_the_process(settings: Settings, signing_key: Key) -> None:
     async with TestAccount(settings, signing_key[0]) as before:
         await before.warehouse()

@@ -20,6 +20,9 @@ from firn_services.store.statements import DuplicateRequestError, StatementStore
 from firn_services.store.tables import metadata
 from firn_services.store.writer import Writer
 from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy.exc import OperationalError
+
+from tests.postgres import Postgres, on_both_databases
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 123456, tzinfo=UTC)
 
@@ -32,8 +35,8 @@ def record(number: int, **changes: object) -> StatementRecord:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_database(f"sqlite:///{tmp_path / 'firn.db'}")
+def engine(database_url: str) -> Iterator[Engine]:
+    made = open_database(database_url)
     yield made
     made.dispose()
 
@@ -51,22 +54,23 @@ def store(engine: Engine, writer: Writer) -> StatementStore:
     return StatementStore(engine, writer)
 
 
-def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'firn.db'}"
+@on_both_databases
+def test_nothing_acknowledged_is_lost_by_a_kill(database_url: str) -> None:
     program = Path(__file__).with_name("store_writer.py")
     for _ in range(3):
         acknowledged = []
-        with subprocess.Popen([sys.executable, program, url], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen([sys.executable, program, database_url], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 acknowledged.append(line.strip())
                 if len(acknowledged) == 200:
                     process.kill()
         whole = [line for line in acknowledged if len(line) == 36]
-        engine = open_database(url)
+        engine = open_database(database_url)
         with engine.connect() as connection:
             kept = set(connection.execute(text("SELECT id FROM statements")).scalars())
-            assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+            if engine.dialect.name == "sqlite":
+                assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
             connection.execute(text("DELETE FROM statements"))
             connection.commit()
         engine.dispose()
@@ -80,6 +84,18 @@ def test_every_commit_is_synced(engine: Engine) -> None:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
 
 
+@pytest.mark.component
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_store_that_was_away_is_used_again(store: StatementStore, postgres: Postgres, engine: Engine) -> None:
+    await store.accept(record(1))
+    postgres.cut(str(engine.url.database))
+    with pytest.raises(OperationalError):
+        await store.accept(record(2))
+    await store.accept(record(3))
+    assert [found.place for found in store.unfinished()] == [1, 3]
+
+
+@on_both_databases
 def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
     migrate(engine)
     found = inspect(engine)
@@ -89,6 +105,7 @@ def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
         assert {i["name"] for i in found.get_indexes(table.name)} == {i.name for i in table.indexes}
 
 
+@on_both_databases
 async def test_a_statement_comes_back_as_it_was_saved(store: StatementStore) -> None:
     first = record(1, request_id="r", warehouse="W", warehouse_resource="w", database="D", schema="S")
     await store.accept(first)
@@ -103,6 +120,7 @@ async def test_a_statement_comes_back_as_it_was_saved(store: StatementStore) -> 
     assert store.last_place() == 1
 
 
+@on_both_databases
 async def test_a_profile_is_kept_with_the_end_in_one_commit(store: StatementStore, engine: Engine) -> None:
     commits: list[object] = []
     event.listen(engine, "commit", commits.append)
@@ -115,6 +133,7 @@ async def test_a_profile_is_kept_with_the_end_in_one_commit(store: StatementStor
     assert len(commits) == 2
 
 
+@on_both_databases
 async def test_failures_keep_their_detail(store: StatementStore) -> None:
     await store.accept(record(1))
     failed = record(1).failed(ErrorDetail(error="syntax", message="no", line=1, column=2), NOW)
@@ -122,6 +141,7 @@ async def test_failures_keep_their_detail(store: StatementStore) -> None:
     assert store.read("id-1") == failed
 
 
+@on_both_databases
 async def test_a_request_id_is_used_once_by_a_user(store: StatementStore) -> None:
     await store.accept(record(1, request_id="r"))
     with pytest.raises(DuplicateRequestError):
@@ -129,6 +149,7 @@ async def test_a_request_id_is_used_once_by_a_user(store: StatementStore) -> Non
     await store.accept(record(3, request_id="r", user="other"))
 
 
+@on_both_databases
 async def test_one_bad_write_in_a_group_spoils_only_itself(store: StatementStore) -> None:
     writes = [store.accept(record(n % 40, id=f"id-{n}")) for n in range(80)]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
@@ -137,6 +158,7 @@ async def test_one_bad_write_in_a_group_spoils_only_itself(store: StatementStore
     assert len(store.unfinished()) == 40
 
 
+@on_both_databases
 async def test_unfinished_come_by_place_and_lists_newest_first(store: StatementStore) -> None:
     for n in (3, 1, 2):
         await store.accept(record(n, warehouse="W"))
@@ -145,6 +167,7 @@ async def test_unfinished_come_by_place_and_lists_newest_first(store: StatementS
     assert store.newest("V", None, 2) == []
 
 
+@on_both_databases
 async def test_expired_results_are_found_and_forgotten(store: StatementStore) -> None:
     await store.accept(record(1), ResultRecord("id-1", 1, 1, b"x", None, NOW))
     await store.accept(record(2), ResultRecord("id-2", 1, 1, b"x", None, NOW + timedelta(seconds=1)))
@@ -154,6 +177,7 @@ async def test_expired_results_are_found_and_forgotten(store: StatementStore) ->
     assert store.result("id-2") is not None
 
 
+@on_both_databases
 async def test_a_new_password_ends_logins(engine: Engine, writer: Writer) -> None:
     logins = LoginStore(engine, writer)
     await logins.set_password_hash("admin", "h1")

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from tests.runtime.conftest import running_node
 from tests.services.account import TestAccount
-from tests.services.conftest import ACCESS_KEY, SECRET_KEY, s3_url, signing_key
+from tests.services.conftest import ACCESS_KEY, SECRET_KEY, database_url, s3_url, signing_key
 
-__all__ = ["s3_url", "signing_key"]
+__all__ = ["database_url", "s3_url", "signing_key"]
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def settings(s3_url: str, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path_
     return Settings(
         namespace="test",
         signing_key_file=signing_key[1],
-        database_url=f"sqlite:///{tmp_path_factory.mktemp('store') / 'firn.db'}",
+        database_url=SecretStr(f"sqlite:///{tmp_path_factory.mktemp('store') / 'firn.db'}"),
         object_store_endpoint=s3_url,
         object_store_bucket=f"writes-{secrets.token_hex(4)}",
         object_store_access_key_id=SecretStr(ACCESS_KEY),

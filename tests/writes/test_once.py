@@ -8,7 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_services.catalog.names import TableName
 from firn_services.config import Settings
+from pydantic import SecretStr
 
+from tests.postgres import on_both_databases
 from tests.runtime.conftest import running_node
 from tests.services.account import TestAccount
 
@@ -27,10 +29,14 @@ class _Crash:
         await asyncio.Event().wait()
 
 
+@on_both_databases
 async def test_one_snapshot_whenever_the_services_end(
-    settings: Settings, signing_key: tuple[Ed25519PrivateKey, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    signing_key: tuple[Ed25519PrivateKey, Path],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'firn.db'}"})
+    own = settings.model_copy(update={"database_url": SecretStr(database_url)})
     async with running_node(own.object_store_endpoint, signing_key[0]) as node:
         async with TestAccount(own, signing_key[0]) as account:
             kube = account.kube
@@ -52,7 +58,7 @@ async def test_one_snapshot_whenever_the_services_end(
             done = await account.submit("INSERT INTO t VALUES (2)", wait=0)
             await after.reached.wait()
             after.reached.clear()
-            place = f"s3://{account.services.objects.bucket}/out/once"
+            place = f"s3://{account.services.objects.bucket}/out/{done['id']}"
             out = await account.submit(f"COPY INTO '{place}/' FROM t FILE_FORMAT = (TYPE = PARQUET)", wait=0)
             await after.reached.wait()
             first = {uri for uri, _ in account.services.objects.objects_below(place)}

@@ -113,6 +113,11 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* Whether the services keep data on a volume of their own: SQLite's file, unless that is not to be kept. */}}
+{{- define "firn.servicesKeepData" -}}
+{{- and (eq .Values.services.database.kind "sqlite") .Values.services.persistence.enabled -}}
+{{- end }}
+
 {{/* A volume for data. Takes a dict of root, name and persistence. */}}
 {{- define "firn.dataClaim" -}}
 apiVersion: v1

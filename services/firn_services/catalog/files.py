@@ -7,6 +7,8 @@ from collections import OrderedDict
 from pyiceberg.io import InputFile, InputStream
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from firn_services.config import Settings
+
 KEPT_BYTES = 64 << 20
 IMMUTABLE = (".avro", ".metadata.json")
 
@@ -66,3 +68,15 @@ class KeepingFileIO(PyArrowFileIO):
         """Return a file to read."""
         inner = super().new_input(location)
         return _KeptFile(inner) if location.endswith(IMMUTABLE) else inner
+
+
+def file_properties(settings: Settings) -> dict[str, str]:
+    """Return what a catalog is told of its files: this class reads and writes them, in the account's bucket."""
+    return {
+        "py-io-impl": f"{KeepingFileIO.__module__}.{KeepingFileIO.__qualname__}",
+        "s3.endpoint": settings.object_store_endpoint,
+        "s3.region": settings.object_store_region,
+        "s3.access-key-id": settings.object_store_access_key_id.get_secret_value(),
+        "s3.secret-access-key": settings.object_store_secret_access_key.get_secret_value(),
+        "s3.force-virtual-addressing": "false",
+    }

@@ -38,6 +38,7 @@ from firn_services.catalog.commits import (
     properties_of,
     sort_by,
 )
+from firn_services.catalog.files import file_properties
 from firn_services.catalog.filters import row_filter
 from firn_services.catalog.history import snapshot_at
 from firn_services.catalog.names import Bound, CatalogTable, Moment, NewTable, NoSuchTableError, SchemaName, TableName
@@ -46,6 +47,7 @@ from firn_services.catalog.staging import LOADS, Staging
 from firn_services.config import Settings
 from firn_services.errors import ConflictError, NotFoundError
 from firn_services.objects import ObjectStore, translated
+from firn_services.store.database import with_driver
 
 
 class IcebergCatalog:
@@ -53,20 +55,9 @@ class IcebergCatalog:
 
     def __init__(self, settings: Settings) -> None:
         self.staging = Staging(ObjectStore.connect(settings))
-        self._catalog = SqlCatalog(
-            "firn",
-            **{
-                "uri": settings.database_url,
-                "warehouse": f"s3://{settings.object_store_bucket}/tables",
-                "py-io-impl": "firn_services.catalog.files.KeepingFileIO",
-                "s3.endpoint": settings.object_store_endpoint,
-                "s3.region": settings.object_store_region,
-                "s3.access-key-id": settings.object_store_access_key_id.get_secret_value(),
-                "s3.secret-access-key": settings.object_store_secret_access_key.get_secret_value(),
-                "s3.force-virtual-addressing": "false",
-            },
-        )
         self._folder = f"s3://{settings.object_store_bucket}/tables"
+        address = with_driver(settings.database_url.get_secret_value())
+        self._catalog = SqlCatalog("firn", uri=address, warehouse=self._folder, **file_properties(settings))
         self._lock = threading.RLock()
         self._committing: dict[TableName, threading.Lock] = {}
         self._databases: set[str] = set()

@@ -37,10 +37,11 @@ class Writer:
         self._thread.start()
 
     def close(self) -> None:
-        """Finish what was given, then stop. Blocks."""
+        """Finish what was given, then stop, and close the database. Blocks."""
         self._closing = True
         self._queue.put(None)
         self._thread.join()
+        self._engine.dispose()
 
     def submit(self, operation: Callable[[Connection], T]) -> "Future[T]":
         """Queue a write. The future is done when it is committed and on disk, or carries its error."""
