@@ -95,4 +95,4 @@ test: venv ## Every test, end to end included, setting up what is missing
 
 .PHONY: test-unit
 test-unit: venv ## The quick tests: no cluster, no server
-	.venv/bin/pytest -m "not component and not e2e"
+	.venv/bin/pytest -n 2 -m "not component and not e2e"
