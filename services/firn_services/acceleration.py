@@ -8,7 +8,7 @@ from firn_model.statements import StatementState
 from firn_model.warehouses import WarehouseSpec
 
 from firn_services.account import Account
-from firn_services.decide.acceleration import Obstacle, Past, estimate
+from firn_services.decide.acceleration import Estimate, Obstacle, Past, estimate
 from firn_services.decide.burst import BurstTerms, thresholds
 from firn_services.record import StatementRecord
 from firn_services.store.statements import StatementStore
@@ -28,9 +28,7 @@ class Acceleration:
 
     def estimate(self, statement_id: str, now: datetime) -> str:
         """Return the JSON object. Blocks."""
-        record = self._store.read(statement_id)
-        spec = self._spec(record)
-        found = estimate(self._past(record, spec, now), *thresholds(spec, self._terms))
+        found = self.of(self._store.read(statement_id), now)
         answer = {
             "estimatedQueryTimes": {str(factor): round(seconds, 1) for factor, seconds in found.times.items()},
             "ineligibleReason": found.obstacle,
@@ -40,6 +38,11 @@ class Acceleration:
             "upperLimitScaleFactor": found.upper_limit,
         }
         return json.dumps(answer)
+
+    def of(self, record: StatementRecord | None, now: datetime) -> Estimate:
+        """Return what burst nodes would have done for a statement."""
+        spec = self._spec(record)
+        return estimate(self._past(record, spec, now), *thresholds(spec, self._terms))
 
     def _spec(self, record: StatementRecord | None) -> WarehouseSpec:
         resource = record.warehouse_resource if record is not None else None

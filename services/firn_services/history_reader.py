@@ -14,7 +14,9 @@ from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 from firn_model.credits import to_credits
 from firn_model.statements import StatementError, StatementState
 
+from firn_services.acceleration import REMEMBERED, Acceleration
 from firn_services.account import Account
+from firn_services.decide.acceleration import Estimate, Status
 from firn_services.decide.events import Happened
 from firn_services.decide.load_history import COARSE, FINE
 from firn_services.decide.usage import HOUR, Used
@@ -50,11 +52,19 @@ Rows = list[dict[str, Any]]
 class HistoryReader:
     """Runs queries over history."""
 
-    def __init__(self, store: StatementStore, account: Account, load: LoadHistory, events: EventHistory) -> None:
+    def __init__(
+        self,
+        store: StatementStore,
+        account: Account,
+        load: LoadHistory,
+        events: EventHistory,
+        acceleration: Acceleration,
+    ) -> None:
         self._store = store
         self._account = account
         self._load = load
         self._events = events
+        self._estimates = acceleration
         self._fetch: dict[HistoryFunction, Callable[[Given, str, datetime], Awaitable[Rows]]] = {
             HistoryFunction.STATEMENTS: self._statements,
             HistoryFunction.STATEMENTS_OF_USER: self._statements_of_user,
@@ -63,6 +73,7 @@ class HistoryReader:
             HistoryFunction.METERING: self._metering,
             HistoryFunction.ACCELERATION: self._acceleration,
             HistoryFunction.EVENTS: self._happened,
+            HistoryFunction.ELIGIBLE: self._eligible,
         }
 
     async def answer(self, command: ReadHistory, user: str, now: datetime) -> pa.Table:
@@ -133,6 +144,12 @@ class HistoryReader:
         del user
         used = await self._used(given, now)
         return [{**span, "credits_used": to_credits(one.burst)} for span, one in used if one.burst]
+
+    async def _eligible(self, given: Given, user: str, now: datetime) -> Rows:
+        del user
+        found = await asyncio.to_thread(self._store.history, None, None, now - REMEMBERED, None, given["RESULT_LIMIT"])
+        estimates = [(record, self._estimates.of(record, now)) for record in found]
+        return [_gain(record, estimate) for record, estimate in estimates if estimate.status is Status.ELIGIBLE]
 
     async def _used(self, given: Given, now: datetime) -> list[tuple[dict[str, Any], Used]]:
         start, end = _span(given, now)
@@ -225,6 +242,7 @@ def _statement(record: StatementRecord) -> dict[str, Any]:
         "query_type": "SELECT" if kind == "WITH" else kind,
         "user_name": record.user,
         "warehouse_name": record.warehouse,
+        "warehouse_size": record.warehouse_size,
         "cluster_number": int(record.cluster.rpartition("-")[2]) if record.cluster else None,
         "execution_status": _STATES[record.state],
         "error_code": detail.error if detail else None,
@@ -241,6 +259,19 @@ def _statement(record: StatementRecord) -> dict[str, Any]:
         "bytes_spilled_to_local_storage": used.bytes_spilled_local if used else 0,
         "bytes_spilled_to_remote_storage": used.bytes_spilled_remote if used else 0,
         "query_acceleration_nodes": used.burst_nodes if used else 0,
+    }
+
+
+def _gain(record: StatementRecord, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "query_id": record.id,
+        "query_text": record.sql,
+        "start_time": record.submitted_at,
+        "end_time": record.ended_at,
+        "warehouse_name": record.warehouse,
+        "warehouse_size": record.warehouse_size,
+        "eligible_query_acceleration_time": estimate.scan_seconds,
+        "upper_limit_scale_factor": estimate.upper_limit,
     }
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from firn_model.api import ErrorDetail, ResultPage, StatementProgress, StatementReply, StepTime
 from firn_model.messages import Statistics
+from firn_model.sizes import WarehouseSize
 from firn_model.statements import TRANSITIONS, StatementError, StatementState
 
 
@@ -30,6 +31,7 @@ class StatementRecord:
     statement_timeout_seconds: int = 0
     queued_timeout_seconds: int = 0
     cluster: str | None = None
+    warehouse_size: WarehouseSize | None = None
     attempts: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -45,13 +47,16 @@ class StatementRecord:
         """Return it as answered by the services themselves."""
         return self._become(StatementState.SUCCEEDED, started_at=started_at, ended_at=now)
 
-    def running(self, cluster: str, now: datetime) -> "StatementRecord":
-        """Return it as started on a cluster."""
-        return self._become(StatementState.RUNNING, cluster=cluster, started_at=now, attempts=self.attempts + 1)
+    def running(self, cluster: str, size: WarehouseSize, now: datetime) -> "StatementRecord":
+        """Return it as started on a cluster of this size."""
+        attempts = self.attempts + 1
+        return self._become(
+            StatementState.RUNNING, cluster=cluster, warehouse_size=size, started_at=now, attempts=attempts
+        )
 
     def requeued(self) -> "StatementRecord":
         """Return it back in its place in the queue."""
-        return self._become(StatementState.QUEUED, cluster=None, started_at=None)
+        return self._become(StatementState.QUEUED, cluster=None, warehouse_size=None, started_at=None)
 
     def succeeded(self, statistics: Statistics | None, now: datetime) -> "StatementRecord":
         """Return it as done."""

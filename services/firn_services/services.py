@@ -126,7 +126,7 @@ class Services:
         admin = WarehouseAdmin(account, warehouse_writer)
         acceleration = Acceleration(store, account, parts.burst_terms, capacity.cores)
         expiry = Expiry(catalog, objects, settings.keep_snapshots)
-        history = HistoryReader(store, account, load_history, events)
+        history = HistoryReader(store, account, load_history, events, acceleration)
         answerer = Answerer(catalog, expiry, account, admin, acceleration, history)
         return cls(
             settings=settings,

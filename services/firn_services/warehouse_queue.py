@@ -202,7 +202,7 @@ class WarehouseQueue:
     def _start(self, action: Start, now: datetime) -> None:
         ticket = self._waiting.pop(action.id)
         cluster = self._heads[action.cluster]
-        ticket.record = ticket.record.running(cluster.name, now)
+        ticket.record = ticket.record.running(cluster.name, cluster.spec.size, now)
         ticket.step("dispatched", now)
         self._parts.store.save_soon(ticket.record)
         nodes = max(cluster.status.desired_nodes, 1)

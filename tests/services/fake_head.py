@@ -38,14 +38,16 @@ async def one_row(head: "FakeHead", dispatch: Dispatch, answer: web.StreamRespon
     await rows(pa.table({"one": [1]}))(head, dispatch, answer)
 
 
-def rows(table: pa.Table, chunk_bytes: int = 1 << 16, profile: Profile | None = None) -> Answer:
-    """Answer with a table, in frames of a size, and how it ran."""
+def rows(
+    table: pa.Table, chunk_bytes: int = 1 << 16, profile: Profile | None = None, used: Statistics | None = None
+) -> Answer:
+    """Answer with a table, in frames of a size, what it used, and how it ran."""
 
     async def reply(head: "FakeHead", dispatch: Dispatch, answer: web.StreamResponse) -> None:
         data = arrow_bytes(table)
         for at in range(0, len(data), chunk_bytes):
             await answer.write(frames.encode(frames.FrameType.ARROW, data[at : at + chunk_bytes]))
-        finish = Finish(statistics=Statistics(rows_produced=table.num_rows), profile=profile)
+        finish = Finish(statistics=used or Statistics(rows_produced=table.num_rows), profile=profile)
         await answer.write(frames.encode(frames.FrameType.FINISH, finish.model_dump_json().encode()))
 
     return reply

@@ -12,6 +12,7 @@ import pytest
 from firn_model.api import ErrorDetail
 from firn_model.messages import Statistics
 from firn_model.profile import ExchangeKind, Profile, StageProfile
+from firn_model.sizes import WarehouseSize
 from firn_model.statements import StatementState
 from firn_services.record import ResultRecord, StatementRecord, TransitionError
 from firn_services.store.database import migrate, open_database
@@ -111,7 +112,7 @@ async def test_a_statement_comes_back_as_it_was_saved(store: StatementStore) -> 
     await store.accept(first)
     assert store.read("id-1") == first
     assert store.by_request("u", "r") == first
-    ended = first.step("accepted", NOW).running("w-1", NOW).succeeded(Statistics(rows_produced=1), NOW)
+    ended = first.step("accepted", NOW).running("w-1", WarehouseSize.S, NOW).succeeded(Statistics(rows_produced=1), NOW)
     result = ResultRecord("id-1", 1, 3, b"abc", None, NOW + timedelta(hours=24))
     await store.finish(ended, result)
     assert store.read("id-1") == ended
@@ -125,7 +126,7 @@ async def test_a_profile_is_kept_with_the_end_in_one_commit(store: StatementStor
     commits: list[object] = []
     event.listen(engine, "commit", commits.append)
     await store.accept(record(1))
-    ended = record(1).running("w-1", NOW).succeeded(Statistics(), NOW)
+    ended = record(1).running("w-1", WarehouseSize.S, NOW).succeeded(Statistics(), NOW)
     profile = Profile(stages=(StageProfile(number=0, exchange=ExchangeKind.RESULT, tasks=3, skew=2.5),))
     await store.finish(ended, ResultRecord("id-1", 0, 0, b"", None, NOW), profile)
     assert store.profile("id-1") == profile
@@ -189,7 +190,7 @@ async def test_a_new_password_ends_logins(engine: Engine, writer: Writer) -> Non
 
 
 def test_a_step_that_a_life_does_not_have_is_refused() -> None:
-    done = record(1).running("w-1", NOW).succeeded(None, NOW)
-    for step in (done.requeued, lambda: done.running("w-1", NOW), lambda: record(1).requeued()):
+    done = record(1).running("w-1", WarehouseSize.S, NOW).succeeded(None, NOW)
+    for step in (done.requeued, lambda: done.running("w-1", WarehouseSize.S, NOW), lambda: record(1).requeued()):
         with pytest.raises(TransitionError, match="cannot go from"):
             step()

@@ -56,6 +56,8 @@ class Estimate:
     seconds: float = 0.0
     times: dict[int, float] = field(default_factory=dict)
     obstacle: Obstacle | None = None
+    scan_seconds: float = 0.0
+    """The part of the time that burst nodes can share; 0 unless it is eligible."""
 
     @property
     def upper_limit(self) -> int:
@@ -81,7 +83,8 @@ def estimate(past: Past | None, least_bytes: int, least_seconds: float) -> Estim
 
     upper = next(factor for factor in range(1, most + 1) if seconds(factor) <= seconds(most) * (1 + WORTHY_GAIN))
     factors = [1 << power for power in range(math.ceil(math.log2(upper)))]
-    return Estimate(Status.ELIGIBLE, past.seconds, {factor: seconds(factor) for factor in (*factors, upper)})
+    times = {factor: seconds(factor) for factor in (*factors, upper)}
+    return Estimate(Status.ELIGIBLE, past.seconds, times, scan_seconds=scan)
 
 
 def _scan_seconds(past: Past) -> float:

@@ -177,7 +177,7 @@ class EstimateAcceleration:
 
 
 class HistoryFunction(StrEnum):
-    """Functions of INFORMATION_SCHEMA that return what was."""
+    """What was: functions of INFORMATION_SCHEMA, and views of SNOWFLAKE.ACCOUNT_USAGE of the same names."""
 
     STATEMENTS = "QUERY_HISTORY"
     STATEMENTS_OF_USER = "QUERY_HISTORY_BY_USER"
@@ -186,6 +186,7 @@ class HistoryFunction(StrEnum):
     METERING = "WAREHOUSE_METERING_HISTORY"
     ACCELERATION = "QUERY_ACCELERATION_HISTORY"
     EVENTS = "WAREHOUSE_EVENTS_HISTORY"
+    ELIGIBLE = "QUERY_ACCELERATION_ELIGIBLE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """The engine's dialect: what DataFusion reads, as sqlglot writes it. PostgreSQL's writer is the nearest."""
 
+from contextlib import suppress
+from datetime import datetime
+
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
@@ -61,6 +64,13 @@ class Engine(Postgres):
             number = whole if is_long else f"{whole or '0'}.{fraction or '0'}"
             return f"CAST('{number}' AS DECIMAL({digits}, {len(fraction)}))"
 
+        def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
+            """Write a moment whose month is spelled out as the engine reads it."""
+            text = expression.this
+            if isinstance(text, exp.Literal) and text.is_string and expression.to.this in exp.DataType.TEMPORAL_TYPES:
+                expression = exp.Cast(this=exp.Literal.string(_in_digits(text.name)), to=expression.to)
+            return str(super().cast_sql(expression, safe_prefix))
+
         def datediff_sql(self, expression: exp.DateDiff) -> str:
             """Count days as numbers: the engine takes the difference of two dates for a duration in some places."""
             if expression.text("unit").upper() not in ("DAY", ""):
@@ -72,6 +82,14 @@ class Engine(Postgres):
             """Divide as Snowflake does: six more decimal places, never integer division. The engine adds four."""
             left, right = self.sql(expression, "this"), self.sql(expression, "expression")
             return f"{left} * CAST('1.00' AS DECIMAL(3, 2)) / {right}"
+
+
+def _in_digits(text: str) -> str:
+    """Return a moment like `Mon, 29 May 2023 00:00:00`, one of Snowflake's automatic formats, in digits alone."""
+    for form in ("%a, %d %b %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S %z"):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).isoformat()  # noqa: DTZ007  without a zone as it was written
+    return text
 
 
 def _start(substring: exp.Substring) -> exp.Expr | None:

@@ -1,10 +1,11 @@
 """Reading history in SQL: SELECT … FROM TABLE(INFORMATION_SCHEMA.QUERY_HISTORY(…)) and its like.
 
 Source: snowflake-surface.md, the rows of the history functions; their arguments as Snowflake's INFORMATION_SCHEMA has
-them, by name or in their order. Such a statement reads nothing else, so that the services answer it by themselves and
-no warehouse resumes for it.
+them, by name or in their order. A view of SNOWFLAKE.ACCOUNT_USAGE is a call that asks for all that is kept. Such a
+statement reads nothing else, so that the services answer it by themselves and no warehouse resumes for it.
 """
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import cast
@@ -46,7 +47,19 @@ _ARGUMENTS: dict[HistoryFunction, dict[str, _Kind]] = {
     HistoryFunction.METERING: _RANGE,
     HistoryFunction.ACCELERATION: _RANGE,
     HistoryFunction.EVENTS: _RANGE,
+    HistoryFunction.ELIGIBLE: {"RESULT_LIMIT": _Kind.NUMBER},
 }
+_NO_FUNCTION = (HistoryFunction.ELIGIBLE,)
+_NO_VIEW = (HistoryFunction.STATEMENTS_OF_USER, HistoryFunction.STATEMENTS_OF_WAREHOUSE)
+_VIEW_ARGUMENTS = {
+    HistoryFunction.STATEMENTS: ("RESULT_LIMIT", "10000"),
+    HistoryFunction.LOAD: ("DATE_RANGE_START", "now() - INTERVAL '14 days'"),
+    HistoryFunction.METERING: ("DATE_RANGE_START", "now() - INTERVAL '365 days'"),
+    HistoryFunction.ACCELERATION: ("DATE_RANGE_START", "now() - INTERVAL '365 days'"),
+    HistoryFunction.EVENTS: ("DATE_RANGE_START", "now() - INTERVAL '365 days'"),
+    HistoryFunction.ELIGIBLE: ("RESULT_LIMIT", "10000"),
+}
+"""What a view asks for, in the engine's dialect: as much as there can be."""
 _STATEMENT_COLUMNS = pa.schema(
     [
         ("query_id", pa.string()),
@@ -56,6 +69,7 @@ _STATEMENT_COLUMNS = pa.schema(
         ("query_type", pa.string()),
         ("user_name", pa.string()),
         ("warehouse_name", pa.string()),
+        ("warehouse_size", pa.string()),
         ("cluster_number", pa.int64()),
         ("execution_status", pa.string()),
         ("error_code", pa.string()),
@@ -109,6 +123,18 @@ COLUMNS: dict[HistoryFunction, pa.Schema] = {
             ("cluster_count", pa.int64()),
         ]
     ),
+    HistoryFunction.ELIGIBLE: pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("query_text", pa.string()),
+            ("start_time", TIME),
+            ("end_time", TIME),
+            ("warehouse_name", pa.string()),
+            ("warehouse_size", pa.string()),
+            ("eligible_query_acceleration_time", pa.float64()),
+            ("upper_limit_scale_factor", pa.int64()),
+        ]
+    ),
 }
 
 
@@ -150,18 +176,34 @@ class _Histories:
 
 def read_history(statement: exp.Expr, text: str, catalog: CatalogReader, defaults: Defaults) -> ReadHistory | None:
     """Return what a query reads of history; None when it reads none. Raises StatementFailedError."""
-    found = [(node, call) for node in statement.find_all(exp.TableFromRows) if (call := _call_of(node)) is not None]
+    found = [*_calls(statement), *_views(statement)]
     if not found:
         return None
     histories, calls = _Histories(catalog), list[tuple[TableName, HistoryFunction, dict[str, str]]]()
-    for node, call in found:
-        function = _function(call)
+    for node, function, arguments in found:
         name = histories.add(function)
-        calls.append((name, function, _arguments(function, call)))
+        calls.append((name, function, arguments))
         node.replace(_mention(name, node))
     bound = bind(statement, text, cast("CatalogReader", histories), defaults, naming=text)  # it is what binding asks
     by_name = {table.name: engine_name for engine_name, table in bound.tables.items()}
     return ReadHistory(bound.sql, tuple(HistoryCall(by_name[n], f, tuple(a.items())) for n, f, a in calls))
+
+
+def _calls(statement: exp.Expr) -> Iterator[tuple[exp.Expr, HistoryFunction, dict[str, str]]]:
+    """Yield each call of a function of INFORMATION_SCHEMA, with its arguments."""
+    for node in list(statement.find_all(exp.TableFromRows)):
+        if (call := _call_of(node)) is not None:
+            function = _known(str(call.this), "INFORMATION_SCHEMA", "function", _NO_FUNCTION)
+            yield node, function, _arguments(function, call)
+
+
+def _views(statement: exp.Expr) -> Iterator[tuple[exp.Expr, HistoryFunction, dict[str, str]]]:
+    """Yield each mention of a view of SNOWFLAKE.ACCOUNT_USAGE, with the arguments that stand for all that is kept."""
+    for node in list(statement.find_all(exp.Table)):
+        if (node.catalog.upper(), node.db.upper()) == ("SNOWFLAKE", "ACCOUNT_USAGE"):
+            function = _known(node.name, "SNOWFLAKE.ACCOUNT_USAGE", "view", _NO_VIEW)
+            name, value = _VIEW_ARGUMENTS[function]
+            yield node, function, {name: f"CAST({value} AS {_ARGUMENTS[function][name]})"}
 
 
 def _call_of(node: exp.TableFromRows) -> exp.Anonymous | None:
@@ -173,15 +215,16 @@ def _call_of(node: exp.TableFromRows) -> exp.Anonymous | None:
     return path.expression if schema.name.upper() == "INFORMATION_SCHEMA" else None
 
 
-def _function(call: exp.Anonymous) -> HistoryFunction:
-    name = str(call.this).upper()
-    if name not in {f.value for f in HistoryFunction}:
-        message = f"INFORMATION_SCHEMA has no function {name}; there is {', '.join(HistoryFunction)}"
+def _known(name: str, schema: str, kind: str, others: Collection[HistoryFunction]) -> HistoryFunction:
+    """Return what a schema has by this name. Raises StatementFailedError."""
+    there = [function for function in HistoryFunction if function not in others]
+    if name.upper() not in there:
+        message = f"{schema} has no {kind} {name.upper()}; there is {', '.join(there)}"
         raise StatementFailedError(StatementError.UNSUPPORTED, message)
-    return HistoryFunction(name)
+    return HistoryFunction(name.upper())
 
 
-def _mention(name: TableName, node: exp.TableFromRows) -> exp.Table:
+def _mention(name: TableName, node: exp.Expr) -> exp.Table:
     """Return the mention of a call's table in the place of the call."""
     parts = {"catalog": name.database, "db": name.schema, "this": name.name}
     table = exp.Table(**{part: exp.to_identifier(value, quoted=True) for part, value in parts.items()})

@@ -9,6 +9,7 @@ from typing import Any
 from firn_model.api import ErrorDetail, StepTime
 from firn_model.messages import Statistics
 from firn_model.profile import Profile
+from firn_model.sizes import WarehouseSize
 from firn_model.statements import StatementState
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -19,7 +20,9 @@ from firn_services.store.tables import profiles, results, statements
 from firn_services.store.writer import Writer
 
 SOON_SECONDS = 0.05
-_CHANGING = ("state", "cluster", "attempts", "started_at", "ended_at", "detail", "statistics", "steps")
+_CHANGING = (
+    "state", "cluster", "warehouse_size", "attempts", "started_at", "ended_at", "detail", "statistics", "steps"
+)  # fmt: skip
 _INSERT = insert(statements)
 _INSERT_RESULT = insert(results)
 _INSERT_PROFILE = insert(profiles)
@@ -221,6 +224,7 @@ def _course(record: StatementRecord) -> dict[str, Any]:
     return {
         "state": record.state.value,
         "cluster": record.cluster,
+        "warehouse_size": record.warehouse_size,
         "attempts": record.attempts,
         "started_at": record.started_at,
         "ended_at": record.ended_at,
@@ -245,6 +249,7 @@ def _record(row: Row[Any]) -> StatementRecord:
         queued_timeout_seconds=row.queued_timeout_seconds,
         state=StatementState(row.state),
         cluster=row.cluster,
+        warehouse_size=WarehouseSize(row.warehouse_size) if row.warehouse_size else None,
         attempts=row.attempts,
         submitted_at=row.submitted_at,
         started_at=row.started_at,

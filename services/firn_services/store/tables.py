@@ -54,6 +54,7 @@ statements = Table(
     Column("queued_timeout_seconds", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("cluster", String(253)),
+    Column("warehouse_size", String(8)),
     Column("attempts", Integer, nullable=False),
     Column("submitted_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
