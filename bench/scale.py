@@ -39,7 +39,8 @@ from firn_local.control_plane import ControlPlane
 from firn_model import names
 from firn_operator.kube.api import POOLS, KubeApi
 from measures import Sample, Summary, breakdown, most_overtaken, step_summaries
-from scale_machine import Children, CoreShares, memory_mib, program
+from scale_access import connect, new_token, write_kubeconfig
+from scale_machine import Children, CoreShares, collect_seldom, memory_mib, program
 from scale_services import Resume, Services
 from scale_watch import Viewer
 
@@ -48,6 +49,8 @@ NODES = Path(__file__).with_name("scale_nodes.py")
 PATIENCE_SECONDS = 900.0
 LOOK_SECONDS = 0.2
 PARTS = ("claims", "resume", "idle")
+SELDOM_COLLECTED = {"GOGC": "1000", "GOMEMLIMIT": "3GiB"}
+"""Of garbage, in API server and etcd: a collection takes both cores of a small machine for half a second."""
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
 
 
@@ -64,7 +67,7 @@ class Account:
     services: Services
     children: Children
     plane: dict[str, int]
-    key_file: Path
+    folder: Path
     nodes_port: int
     health_port: int
     lease_seconds: int
@@ -80,7 +83,8 @@ class Account:
         """Start the operator."""
         self.children.start(
             "operator", *profiler, program("firn-operator"), "run",
-            FIRN_NAMESPACE=self.api.namespace, FIRN_SIGNING_KEY_FILE=str(self.key_file), FIRN_POD_NAME="operator-0",
+            KUBECONFIG=str(self.folder / "kubeconfig"), FIRN_SIGNING_KEY_FILE=str(self.folder / "key.pem"),
+            FIRN_NAMESPACE=self.api.namespace, FIRN_POD_NAME="operator-0",
             FIRN_HEALTH_HOST="127.0.0.1", FIRN_HEALTH_PORT=str(self.health_port),
             FIRN_LEASE_SECONDS=str(self.lease_seconds),
         )  # fmt: skip
@@ -158,16 +162,18 @@ class Account:
 async def account(plane: ControlPlane, part: str, options: argparse.Namespace) -> AsyncIterator[Account]:
     """Give a namespace with an operator and nodes; all processes end with it."""
     folder = Path(tempfile.mkdtemp(prefix=f"firn-bench-scale-{part}-"))
-    key, key_file = Ed25519PrivateKey.generate(), folder / "key.pem"
+    key = Ed25519PrivateKey.generate()
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    api, viewer = await KubeApi.connect(part), await Viewer.connect(part)
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    admin, viewer = await KubeApi.connect(part), await Viewer.connect(part)
     metadata = {"name": part}
-    await api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    await admin.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    write_kubeconfig(folder / "kubeconfig", await new_token(admin), plane.kubeconfig)
+    api = await connect(folder / "kubeconfig", part)
     services, children = Services(api, viewer, key), Children(folder)
     async with aiohttp.ClientSession(trust_env=False) as http:
         ports = free_port(), free_port()
-        found = Account(api, services, children, plane.pids, key_file, *ports, options.lease_seconds, http)
+        found = Account(api, services, children, plane.pids, folder, *ports, options.lease_seconds, http)
         nodes = ("--namespace", part, "--port", str(found.nodes_port), "--boot-seconds", str(options.boot_seconds))
         watches = tuple(asyncio.create_task(w()) for w in (services.follow_clusters, services.follow_warehouses))
         found.watches = watches
@@ -184,6 +190,7 @@ async def account(plane: ControlPlane, part: str, options: argparse.Namespace) -
             await services.close()
             await viewer.close()
             await api.close()
+            await admin.close()
     shutil.rmtree(folder)  # the logs stay when something went wrong
 
 
@@ -382,7 +389,8 @@ def main() -> None:
     options = parser.parse_args()
     if not set(options.parts) <= set(PARTS):
         parser.error(f"--parts must be of {', '.join(PARTS)}")
-    with ControlPlane() as plane:
+    collect_seldom()
+    with ControlPlane(SELDOM_COLLECTED) as plane:
         os.environ["KUBECONFIG"] = str(plane.kubeconfig)
         report = uvloop.run(bench(plane, options))
     print(json.dumps(report), flush=True)

@@ -37,6 +37,7 @@ from firn_model.names import AGENT_PORT
 from firn_model.signing import HEADER, BadSignatureError, load_public_text, verify
 from firn_operator.errors import ConflictError, NotFoundError
 from firn_operator.kube.api import PODS, KubeApi
+from scale_machine import collect_seldom
 from scale_watch import Raw, Viewer
 
 WRITES_AT_ONCE = 32
@@ -250,6 +251,7 @@ def main() -> None:
     arguments = parser.parse_args()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    collect_seldom()
     uvloop.run(serve(arguments.namespace, arguments.port, arguments.boot_seconds))
 
 

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,8 @@ class ControlPlane:
     processes when this one is killed. Raises ControlPlaneFailed when it does not get ready.
     """
 
+    memory_for_time: Mapping[str, str] = field(default_factory=lambda: MEMORY_FOR_TIME)
+    """What the programs' Go runtime is told of its memory."""
     _folder: Path = field(default_factory=Path)
     _port: int = 0
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -101,7 +104,7 @@ class ControlPlane:
             # The kernel ends it when the thread that started it ends, however that comes about.
             argv = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
             self._processes[name] = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **MEMORY_FOR_TIME}
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.memory_for_time}
             )
 
     def _etcd_options(self, port: int, peer_port: int) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from firn_model import names
 from firn_operator.errors import UnavailableError
-from firn_operator.kube.api import NODE_SELECTOR, PODS, POOLS, KubeApi
+from firn_operator.kube.api import NODE_SELECTOR, PAGE, PODS, POOLS, KubeApi
 from firn_operator.kube.follow import Followed
 from firn_operator.observe.account import Account as Memory
 
@@ -181,8 +181,8 @@ async def _carries(line: Line, connections: int) -> bool:
 def _note_lists(line: Line, listed: list[str]) -> None:
     list_pages: Callable[..., AsyncIterator[Raw]] = line.api.list_pages
 
-    def noted(resource: str, selector: str = "") -> AsyncIterator[Raw]:
+    def noted(resource: str, selector: str = "", size: int = PAGE) -> AsyncIterator[Raw]:
         listed.append(resource)
-        return list_pages(resource, selector)
+        return list_pages(resource, selector, size)
 
     line.api.list_pages = noted  # type: ignore[method-assign]

@@ -58,9 +58,11 @@ CREATIONS_AT_ONCE = 8
 """Calls at the same time that make nodes: those of claims come between them."""
 CREATIONS_A_LOOK = 64
 """So many are made before the pool is looked at again, more of a large pool, which is looked at less often."""
-PAUSE_BESIDE_CLAIMS_SECONDS = 0.03
-"""And while claims come, one is made at a time, with so long a pause, until less than a third of the pool is free."""
-DRY_SHARE = 3
+PAUSE_BESIDE_CLAIMS_SECONDS = 0.09
+"""And while claims come, one is made at a time, with so long a pause where all of the pool is free and none where a
+quarter is: claims that go on find the pool refilled evenly, not late and all at once."""
+DRY_SHARE = 0.25
+"""Where no more of the pool is free, nodes are made several at a time: those to come take seconds to boot."""
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
 LOOK_LASTS = timedelta(milliseconds=200)
@@ -309,12 +311,13 @@ class PoolController:
     async def _after_claims(self, pool: Pool) -> AsyncIterator[None]:
         """Have nodes made one by one while claims come, unless the pool runs dry."""
         free = self._account.state.free.count(pool.name, self.reservations.nodes)
-        if not self.claims_come(pool.name) or DRY_SHARE * free < pool.spec.warm.min:
+        share = min(1.0, free / max(1, pool.spec.warm.min))
+        if not self.claims_come(pool.name) or share <= DRY_SHARE:
             yield
             return
         async with self._beside_claims:
             yield
-            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS)
+            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS * (share - DRY_SHARE) / (1 - DRY_SHARE))
 
     def _refused(self, pool: Pool, error: ApiError) -> None:
         self._refusals[pool.name] = (utc_now(), str(error))

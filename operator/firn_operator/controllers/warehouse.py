@@ -32,7 +32,7 @@ log = structlog.get_logger()
 QUIET = timedelta(seconds=1)
 """How long a warehouse's status waits for its new cluster: the API server's time belongs to the claim, and a resume
 that takes less needs one write, not two."""
-STATUS_GAP = timedelta(milliseconds=50)
+STATUS_GAP = timedelta(milliseconds=100)
 """Least time between two warehouses' statuses while claims come, which go first."""
 CREDITS_PERIOD = timedelta(seconds=30)
 """How often the credits used are written when nothing else has changed."""

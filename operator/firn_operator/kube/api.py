@@ -119,9 +119,9 @@ class KubeApi:
             whole = {**page, "items": whole["items"] + page["items"]}
         return whole
 
-    async def list_pages(self, resource: str, selector: str = "") -> AsyncIterator[Raw]:
+    async def list_pages(self, resource: str, selector: str = "", size: int = PAGE) -> AsyncIterator[Raw]:
         """Yield a consistent list of a resource's objects in parts, so that no more than one is held in memory."""
-        query = f"?limit={PAGE}" + (f"&labelSelector={quote(selector)}" if selector else "")
+        query = f"?limit={size}" + (f"&labelSelector={quote(selector)}" if selector else "")
         token = ""
         while True:
             more = f"&continue={quote(token)}" if token else ""

@@ -19,8 +19,8 @@ log = structlog.get_logger()
 QUIET_SECONDS = 0.5
 REPEAT_SECONDS = 300.0
 MOST_WAITING = 500
-EVENTS_A_SECOND = 10.0
-BURST_OF_EVENTS = 100.0
+EVENTS_A_SECOND = 5.0
+BURST_OF_EVENTS = 50.0
 """So many are written at once, and then so many a second: each is a write of the API server, as a claim is."""
 FORGOTTEN_AT_ONCE = 2
 WARNINGS = frozenset(

@@ -74,7 +74,7 @@ class Watches:
             await asyncio.sleep(self._resync_seconds)
             try:
                 for resource, followed in self._followed.items():
-                    missed = await followed.settle()
+                    missed = await followed.settle_gently()
                     self._bad_lists[resource] = self._bad_lists[resource] + 1 if missed else 0
                     metrics.MISSED_CHANGES.labels(resource).inc(missed)
                     if missed:
