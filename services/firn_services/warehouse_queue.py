@@ -20,7 +20,7 @@ from firn_services.attempt import Failed, Lost, Outcome, Succeeded
 from firn_services.bursting import Bursting
 from firn_services.decide.admission import refusal
 from firn_services.decide.line import Queued
-from firn_services.decide.load import ClusterShare, Load
+from firn_services.decide.load import Load
 from firn_services.decide.need import Limits
 from firn_services.decide.needs import need
 from firn_services.decide.schedule import Action, ExpireQueued, ExpireRunning, Schedule, Start, timeout_of
@@ -355,7 +355,7 @@ class WarehouseQueue:
         busy = bool(self._waiting or self._running)
         idle_since = None if busy else (self._idle_since or now)
         most_dop, _ = whole_cluster(self.warehouse.spec, self._parts.capacity)
-        clusters = tuple(ClusterShare(*share) for share in self._schedule.load())
+        clusters = tuple(self._schedule.load())
         seconds = self._schedule.queued_seconds(most_dop)
         burst = self._bursting.asked(self.warehouse.spec, now)
         load = Load(len(self._waiting), len(self._running), oldest, idle_since, seconds, clusters, burst)

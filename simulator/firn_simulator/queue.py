@@ -12,7 +12,7 @@ from firn_model.warehouses import WarehouseSpec
 from firn_services.decide import load as load_decisions
 from firn_services.decide import schedule as decisions
 from firn_services.decide.line import Queued
-from firn_services.decide.load import ClusterShare, Load, Reported
+from firn_services.decide.load import Load, Reported
 from firn_services.decide.need import ANY_DOP, Cluster, Limits, Need
 
 from firn_simulator.bursting import Bursting
@@ -239,7 +239,7 @@ class Queue:
         """Report the load when the services' decision says so; return when it may."""
         now = self._clock.now
         schedule = self._schedule
-        shares = tuple([ClusterShare(*share) for share in schedule.load()])
+        shares = tuple(schedule.load())
         seconds = schedule.queued_seconds(self._most_dop) if self._waiting else 0.0
         waiting, running = len(self._waiting), len(self._running)
         burst = self._bursting.asked(now) if self._bursting else ()

@@ -62,11 +62,13 @@ class SimulatedWarehouse:
         self._clock = around.clock
         self._watch = around.physics.watch
         self._seen_after = timedelta(seconds=self._watch)
+        self._seen_at = EPOCH
         # What the API server would hold. It is changed in place: nobody keeps it, and a copy for each report of a
         # million statements takes longer than all that is decided about it.
         self._load = WarehouseLoad(observed_at=EPOCH, reporter=REPORTER, idle_since=EPOCH)
         status = WarehouseStatus(suspended_at=EPOCH, load=self._load)
         self._known = Warehouse(name, name, 1, 1, False, EPOCH, spec, status)
+        self._observed: decisions.Observed | None = None
         self._made = 0
         self._nodes = node_count(spec.size, spec.type)
         self._queue = Queue(
@@ -112,7 +114,19 @@ class SimulatedWarehouse:
         if load.burst:
             for cluster in self.clusters.values():
                 cluster.wake()
-        self._loop.wake_at(now + self._seen_after)
+        self._expect(now)
+
+    def _expect(self, now: datetime) -> None:
+        """Have the operator look when it sees the report, if it will do something then: most reports change nothing.
+
+        Reports that follow each other closely are seen together.
+        """
+        if self._seen_at <= now:
+            self._seen_at = now + self._seen_after
+        decision = decisions.decide(self._observe(), self._seen_at)
+        when = self._seen_at if decision.actions else decision.wake_at
+        if when is not None:
+            self._loop.wake_at(when)
 
     def _emptied(self, cluster: str) -> None:
         if found := self.clusters.get(cluster):
@@ -134,10 +148,15 @@ class SimulatedWarehouse:
         """Return how many nodes of a drained cluster may be parked."""
         return most_parked(cluster.known, self._known, [c.known for c in self.clusters.values()], self._pool.known)
 
+    def _observe(self) -> decisions.Observed:
+        """Return what the operator knows; of it the load changes in place, and the rest seldom."""
+        if self._observed is None:
+            known = tuple([c.known for c in self.clusters.values()])
+            self._observed = decisions.Observed(self._known, known, ALIVE)
+        return self._observed
+
     def _reconcile(self) -> datetime | None:
-        now = self._clock.now
-        known = tuple([c.known for c in self.clusters.values()])
-        observed = decisions.Observed(self._known, known, ALIVE)
+        now, observed = self._clock.now, self._observe()
         decision = decisions.decide(observed, now)
         for action in decision.actions:
             match action:
@@ -186,6 +205,7 @@ class SimulatedWarehouse:
         )
         cluster = SimulatedCluster(known, self._pool, self, self._around, self.cores)
         self.clusters[name] = cluster
+        self._observed = None
         self._clock.after(self._around.physics.create, cluster.wake)
 
     def _drain(self, action: decisions.DrainCluster, now: datetime) -> None:
@@ -197,6 +217,7 @@ class SimulatedWarehouse:
 
     def cluster_changed(self, cluster: SimulatedCluster) -> None:
         """Look at the warehouse."""
+        self._observed = None
         self._loop.wake()
 
     def cluster_serves(self, cluster: SimulatedCluster) -> None:
@@ -227,4 +248,5 @@ class SimulatedWarehouse:
     def cluster_gone(self, cluster: SimulatedCluster) -> None:
         """Forget it; its index is free."""
         del self.clusters[cluster.known.name]
+        self._observed = None
         self._loop.wake()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from firn_services.decide.line import Queued
-from firn_services.decide.need import Cluster, Grant, Limits, Need
+from firn_services.decide.need import ANY_DOP, Cluster, Grant, Limits, Need
 from firn_services.decide.schedule import Schedule, Start
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ needs = st.builds(
     memory_bytes=st.integers(0, 12).map(lambda n: n * GIB // 4),
     dop=st.integers(1, 12),
     lowest_dop=st.integers(1, 3),
+    highest_dop=st.just(ANY_DOP),
 )
 clusters = st.builds(
     Cluster,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from firn_model.sizes import WarehouseSize
-from firn_model.warehouses import ScalingStatus, WarehouseLoad
+from firn_model.warehouses import ScalingStatus, WarehouseLoad, WarehouseSpec
 
 from firn_operator.decide import scaling
 from firn_operator.decide.decision import Decision, earliest
@@ -44,25 +44,25 @@ class Observed:
     """Whether the pool has a node of its present template for a head."""
     active: tuple[Cluster, ...] = field(init=False)
     """The clusters that are wanted, in the order of their index."""
+    running_since: datetime | None = field(init=False)
+    """Since when the warehouse is started; requests that are older do not concern this run. The decision to start is on
+    the cluster itself, so that a restart before the status was written loses nothing."""
+    is_complete: bool = field(init=False)
+    """Whether all that are wanted serve, are what the spec says and lack nothing for good: only load changes them."""
 
     def __post_init__(self) -> None:
-        wanted = [c for c in self.clusters if not c.is_leaving]
+        spec, wanted = self.warehouse.spec, [c for c in self.clusters if not c.is_leaving]
         if len(wanted) > 1:
             wanted.sort(key=lambda c: c.spec.index)
+        complete = not self.stranded and all(c.is_running and _is_of(c, spec) for c in wanted)
         object.__setattr__(self, "active", tuple(wanted))
+        object.__setattr__(self, "running_since", min([c.run_since for c in wanted], default=None))
+        object.__setattr__(self, "is_complete", complete)
 
     @property
     def present(self) -> tuple[Cluster, ...]:
         """The clusters that have nodes still, or wait for some; of the others only the name is in use."""
         return tuple(c for c in self.clusters if not c.is_released)
-
-    @property
-    def running_since(self) -> datetime | None:
-        """Since when the warehouse is started; requests that are older do not concern this run.
-
-        The decision to start is on the cluster itself, so that a restart before the status was written loses nothing.
-        """
-        return min([c.run_since for c in self.active], default=None)
 
     def fresh_load(self, now: datetime) -> WarehouseLoad | None:
         """Return the load, if somebody vouches for it."""
@@ -199,12 +199,20 @@ def _decide_started(observed: Observed, now: datetime) -> Decision[Action]:
     idle_at = _idle_at(warehouse, load, since)
     if idle_at is not None and now >= idle_at:
         return _drain_all(observed, Reason.IDLE, f"idle for {warehouse.spec.auto_suspend_seconds} s")
+    if load and observed.is_complete and _is_settled(observed, load):
+        return SETTLED if idle_at is None else Decision((), SETTLED.reason, SETTLED.message, idle_at)
     decision = replacement(observed) or resize(observed) or renewal(observed) or _scale(observed, load, now)
     reason, message = decision.reason, decision.message
     if not decision.actions and reason in (Reason.RUNNING, Reason.LOAD_UNKNOWN):
         reason, message = _words(observed, decision, load)
     renew_at = now + RENEWAL_PERIOD if observed.stranded else None
     return Decision(decision.actions, reason, message, earliest((decision.wake_at, idle_at, renew_at)))
+
+
+def _is_of(cluster: Cluster, spec: WarehouseSpec) -> bool:
+    """Whether a cluster has the warehouse's size, type and pool."""
+    own = cluster.spec
+    return own.size is spec.size and own.type is spec.type and own.pool == spec.pool
 
 
 def _idle_at(warehouse: Warehouse, load: WarehouseLoad | None, since: datetime | None) -> datetime | None:
@@ -285,8 +293,6 @@ def resize(observed: Observed) -> Decision[Action] | None:
 
 def _scale(observed: Observed, load: WarehouseLoad | None, now: datetime) -> Decision[Action]:
     """Return what the scaling policy decides, for these very clusters."""
-    if load and _is_settled(observed, load):
-        return SETTLED
     decision = scaling.decide(_scaling_observed(observed, load), scaling.policy_of(observed.warehouse.spec), now)
     actions: list[Action] = []
     for action in decision.actions:

@@ -7,7 +7,7 @@ is what a head has said lately: when it falls silent its wishes end, because a l
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from firn_model.messages import BurstOffer
@@ -102,4 +102,4 @@ def shrunk(grant: Grant, nodes: int, bursts: int) -> Grant:
     """
     if bursts <= 0:
         return grant
-    return replace(grant, dop=max(1, math.ceil(grant.dop * nodes / (nodes + bursts))))
+    return Grant(grant.memory_bytes, max(1, math.ceil(grant.dop * nodes / (nodes + bursts))))

@@ -7,14 +7,14 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from firn_services.decide.need import Need
 
 ANY_NEED = Need()
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(NamedTuple):
     """A statement that waits. `place` orders the queue and never changes.
 
     `reads` are files, for cache affinity; `run_seconds` is how long it will run; `run_timeout` counts from its start.

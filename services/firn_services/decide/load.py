@@ -5,12 +5,12 @@ Source: design.md "Who writes what": on edges at once, else at most once a secon
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 INTERVAL = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterShare:
+class ClusterShare(NamedTuple):
     """How busy one cluster is: its statements, and the same with small ones as fractions."""
 
     name: str
@@ -33,11 +33,11 @@ class Burst:
     remaining_seconds: float = field(default=0.0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How busy a warehouse is. `idle_since` is set exactly when nothing is queued and nothing runs.
 
-    `queued_seconds`: what one cluster needs for all that waits, as far as is known.
+    `queued_seconds`: what one cluster needs for all that waits, as far as is known. A tuple: two are compared, and
+    mostly forgotten, at each change of a queue.
     """
 
     queued: int = 0
@@ -49,8 +49,7 @@ class Load:
     burst: tuple[Burst, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(NamedTuple):
     """What was last written, and when."""
 
     load: Load

@@ -6,6 +6,7 @@ run it at the same time, at most processes a node times nodes; the load is taken
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_STATEMENTS = 1000
 """Statements that a head holds at most, however small they are (runtime, state.MOST_HELD)."""
@@ -13,11 +14,10 @@ ANY_DOP = 1 << 20
 """As many processes as a cluster has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What a statement takes: memory of all its nodes together, and processes (DOP) within its limits.
 
-    A DOP above what a cluster has is cut to that.
+    A DOP above what a cluster has is cut to that. It is the key of those who wait, so a tuple, which is hashed fast.
     """
 
     memory_bytes: int = 0
@@ -26,8 +26,7 @@ class Need:
     highest_dop: int = ANY_DOP
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What a statement got of a cluster."""
 
     memory_bytes: int = 0

@@ -16,25 +16,30 @@ RECENT_FILES = 4096
 class Room:
     """One cluster's books."""
 
-    __slots__ = ("_recent", "cluster", "dop", "memory_bytes", "running")
+    __slots__ = ("_recent", "cluster", "dop", "memory_bytes", "most_dop", "running")
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+        self.see(cluster)
         self.running = 0
         self.dop = 0
         self.memory_bytes = 0
         self._recent: dict[str, None] = {}
 
+    def see(self, cluster: Cluster) -> None:
+        """Take the cluster as it is now; what runs there stays."""
+        self.cluster = cluster
+        self.most_dop = cluster.most_dop
+
     @property
     def concurrency(self) -> float:
         """Return how often its processes are given out: a statement of the highest DOP counts as one."""
-        return self.dop / self.cluster.most_dop
+        return self.dop / self.most_dop
 
     def free_dop(self, limits: Limits) -> int:
         """Return the processes that are left to give out; 0 when it takes no statement."""
         if not self.cluster.is_open or self.running >= MOST_STATEMENTS:
             return 0
-        return max(limits.max_concurrency * self.cluster.most_dop - self.dop, 0)
+        return max(limits.max_concurrency * self.most_dop - self.dop, 0)
 
     def fitting(self, need: Need, limits: Limits) -> Grant | None:
         """Return what a statement gets: its DOP, or less within its limits; None when it has no room here.
@@ -44,13 +49,13 @@ class Room:
         free = self.free_dop(limits)
         if free == 0 or (self.running and self.memory_bytes + need.memory_bytes > self.cluster.memory_bytes):
             return None
-        most = self.cluster.most_dop
+        most = self.most_dop
         dop = min(need.dop, most, free)
         return Grant(need.memory_bytes, dop) if dop >= min(need.lowest_dop, need.dop, most) else None
 
     def raised(self, grant: Grant, need: Need) -> Grant:
         """Return the grant with the processes that nobody else has, up to the statement's limit."""
-        idle = min(self.cluster.most_dop - self.dop, need.highest_dop)
+        idle = min(self.most_dop - self.dop, need.highest_dop)
         return Grant(grant.memory_bytes, idle) if idle > grant.dop else grant
 
     def take(self, grant: Grant, reads: Iterable[str] = ()) -> None:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from firn_services.decide.line import Line, Queued
+from firn_services.decide.load import ClusterShare
 from firn_services.decide.need import Cluster, Grant, Limits
 from firn_services.decide.room import Room
 
@@ -149,7 +150,7 @@ class Schedule:
                         room.take(run.grant)
             elif room.cluster.epoch != cluster.epoch:
                 room.forget_files()
-            room.cluster = cluster
+            room.see(cluster)
 
     # What is
 
@@ -170,9 +171,9 @@ class Schedule:
             return None
         return min(front.queued_at for _, _, front in self._line.fronts())
 
-    def load(self) -> list[tuple[str, int, float]]:
-        """Return each cluster's name, statements and concurrency (small statements as fractions)."""
-        return [(name, room.running, room.concurrency) for name, room in self._rooms.items()]
+    def load(self) -> list[ClusterShare]:
+        """Return how busy each cluster is."""
+        return [ClusterShare(name, room.running, room.concurrency) for name, room in self._rooms.items()]
 
     def queued_seconds(self, most_dop: int) -> float:
         """Return how long one cluster of `most_dop` processes needs for all that waits, by its estimates."""
@@ -205,6 +206,8 @@ class Schedule:
                 continue
             room, grant = found
             actions.append(self._begin(front, room, grant, now))
+            if not len(self._line):
+                return
             if not room.free_dop(limits):
                 rooms.remove(room)
             if (following := self._line.front(front.need)) is not None:
@@ -228,7 +231,7 @@ class Schedule:
         return min(found, key=lambda f: (-f[0].affinity(statement.reads), f[0].cluster.index))
 
     def _begin(self, statement: Queued, room: Room, grant: Grant, now: datetime) -> Start:
-        wanted = min(statement.need.dop, room.cluster.most_dop)
+        wanted = min(statement.need.dop, room.most_dop)
         self._line.take(statement.id)
         self._kept_for.pop(statement.id, None)
         if not len(self._line):

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ class Arriving(NamedTuple):
 
 def merged(streams: list[Iterator[Arriving]]) -> Iterator[Arriving]:
     """Return all in the order of their time; at the same time, in the order of the streams."""
-    return heapq.merge(*streams, key=lambda a: a.at)
+    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=itemgetter(0))
 
 
 def generator(*names: object) -> Random:
