@@ -2,8 +2,9 @@
 
 Statements whose work is known beforehand are sent through the API at given moments, to a warehouse of its own that
 runs a few at once; the same arrivals run in the simulator, on a node as the cluster's. The work is what a full node
-takes for each: of as many statements at once as may run, measured before and after. On both sides the warehouse runs
-already and has the data in its cache. Both print queue time and run time; the last line of standard output is one JSON
+takes for each: of statements that share it while others wait, measured before and after, by their own account, for
+the way to the services is no work of the node. On both sides the warehouse runs already and has the data in its
+cache. Both print queue time and run time; the last line of standard output is one JSON
 object with `ratio_p95` (measured over simulated). Of two queues the time grows with 1 / (1 - load), so at a high load
 a small error of the run time is a large one of the queue time.
 """
@@ -34,8 +35,10 @@ from resume import use_local_cluster
 WAREHOUSE = "BENCH_FIDELITY"
 NAMESPACE = "firn"
 STATEMENT = "SELECT sum(l_quantity * l_extendedprice), count(DISTINCT l_partkey) FROM TPCH.SF1.LINEITEM"
-ROUNDS = 5
+ROUNDS, FULL_ROUNDS = 5, 3
 """Measurements of the work, before and once more after: so many alone, and so many of a full node."""
+WAVES = 3
+"""A full node gets so many times the statements that may run at once: those that wait follow the others."""
 SHORT_SECONDS = 0.05
 """A statement that takes less says more of the way to the cluster than of its queue."""
 FEWEST = 40
@@ -90,10 +93,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of one statement, in seconds."""
+    """What became of one statement, in seconds; `ended` is a moment."""
 
     queued: float
     ran: float
+    ended: float
 
 
 def arrivals(count: int, work_seconds: float, load: float, seed: int) -> list[float]:
@@ -123,7 +127,7 @@ async def run_one(client: Client, statement: str) -> Ran:
     if reply.started_at is None or reply.ended_at is None:
         raise BenchError(f"statement {reply.id} has not run: it is {reply.state.value}")
     queued = (reply.started_at - reply.submitted_at).total_seconds()
-    return Ran(queued, (reply.ended_at - reply.started_at).total_seconds())
+    return Ran(queued, (reply.ended_at - reply.started_at).total_seconds(), reply.ended_at.timestamp())
 
 
 async def measure_work(client: Client, plan: Plan) -> Work:
@@ -136,10 +140,9 @@ async def measure_work(client: Client, plan: Plan) -> Work:
             f"one statement alone takes {median(alone) * 1000:.0f} ms: too short to tell of its queue; give --sql"
         )
     full = []
-    for _ in range(ROUNDS):
-        began = time.monotonic()
-        await asyncio.gather(*(run_one(client, plan.statement) for _ in range(plan.concurrency)))
-        full.append((time.monotonic() - began) / plan.concurrency)
+    for _ in range(FULL_ROUNDS):
+        rows = await asyncio.gather(*(run_one(client, plan.statement) for _ in range(WAVES * plan.concurrency)))
+        full.append((max(row.ended for row in rows) - min(row.ended - row.ran for row in rows)) / len(rows))
     return Work(tuple(alone), tuple(full))
 
 
@@ -176,7 +179,7 @@ def simulate(moments: list[float], cpu_seconds: float, spec: dict[str, Any]) -> 
     }
     recorder = Account(Workload.model_validate(content)).run()
     each = zip(recorder.arrived, recorder.queued, recorder.ran, strict=True)
-    return [Ran(queued, ran) for arrived, queued, ran in each if arrived >= FIRST_AT]
+    return [Ran(queued, ran, arrived + queued + ran) for arrived, queued, ran in each if arrived >= FIRST_AT]
 
 
 async def bench(plan: Plan, options: Options) -> bool:
@@ -244,6 +247,7 @@ def report(measured: list[Ran], simulated: list[Ran], work: Work, is_calm: bool)
         "statements": len(measured),
         "alone_s": round(work.alone, 3),
         "full_node_s": round(work.full, 3),
+        "full_node_s_each": [round(seconds, 3) for seconds in work.full_seconds],
         "measured_queue_p95_s": round(queues[0], 3),
         "simulated_queue_p95_s": round(queues[1], 3),
         "ratio_p95": None if ratio is None else round(ratio, 3),

@@ -87,6 +87,8 @@ class SimulatedPool:
 
     def lacks(self, cluster: str, nodes: int, head: bool) -> None:
         """Note how many nodes a cluster has still to claim, and whether a head is among them."""
+        if nodes == self._lacks.get(cluster, 0) and head == (cluster in self._headless):
+            return
         self._lacking += nodes - self._lacks.pop(cluster, 0)
         if nodes:
             self._lacks[cluster] = nodes

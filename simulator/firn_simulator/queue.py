@@ -216,7 +216,10 @@ class Queue:
             self._forget(key, now)
         self._set_alarm(serving)
         self._let_go(serving)
-        self._look()
+        if self._waiting:
+            self._look()
+        else:  # nothing can start, and what may time out has its own alarm
+            self._decide_report()
 
     def _forget(self, key: str, now: datetime) -> None:
         if self._running.pop(key).scan_bytes:

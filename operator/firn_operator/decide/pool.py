@@ -208,7 +208,8 @@ def _creations(
 ) -> tuple[list[CreateNode], Reason, datetime | None]:
     refill = observed.pool.spec.refill
     held = len(census.failed) - len(replaced)
-    booting = len(census.booting) + len(observed.creating - {n.slot for n in observed.nodes})
+    unseen = observed.creating - {n.slot for n in observed.nodes} if observed.creating else ()
+    booting = len(census.booting) + len(unseen)
     missing = wanted - len(census.ready) - booting - held  # a promised node is replaced when it is known to be claimed
     if missing <= 0:
         met = len(census.free) >= wanted

@@ -60,7 +60,9 @@ class Line:
         """Put a statement into its place."""
         self.take(statement.id)
         self._by_id[statement.id] = statement
-        found = self._classes.setdefault(statement.need, _Class([]))
+        found = self._classes.get(statement.need)
+        if found is None:
+            found = self._classes[statement.need] = _Class([])
         heapq.heappush(found.heap, (statement.place, statement.id))
         found.run_seconds += statement.run_seconds
         found.count += 1
