@@ -17,6 +17,7 @@ import pyarrow as pa
 from firn_model.frames import FrameReader, FrameType
 from firn_model.messages import Dispatch, Failure, Finish, Member, ObjectStoreAccess, Statistics
 from firn_model.names import ROLE_HEAD, ROLE_WORKER
+from firn_runtime import allocator
 from firn_runtime.attempt import Cluster
 from firn_runtime.coordinator import Coordinator
 from firn_runtime.exchange.tickets import key_of
@@ -87,7 +88,12 @@ class EngineCluster:
         hot = int(hardware.keeps_hot_columns)
         sizes = (len(hardware.cores), hardware.memory_bytes, hardware.storage_bytes, hot, *(hardware.bounds or ()))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, program, folder, *(str(size) for size in sizes), stdout=subprocess.PIPE
+            sys.executable,
+            program,
+            folder,
+            *(str(size) for size in sizes),
+            stdout=subprocess.PIPE,
+            env={**allocator.ENVIRONMENT, **os.environ},
         )
         assert process.stdout is not None
         door = (await process.stdout.readline()).decode().strip()

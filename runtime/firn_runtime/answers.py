@@ -219,7 +219,7 @@ class TaskAnswer:
         statistics, operators = self._used(0)
         seconds = statistics.execute_seconds
         reply = TaskReply(
-            pieces=tuple(self._made),
+            pieces=self._told,
             written=self._written,
             statistics=statistics,
             seconds=seconds,
@@ -227,6 +227,16 @@ class TaskAnswer:
         )
         self._writer.write(_last_frame(running, reply, statistics))
         return self._let_go()
+
+    @property
+    def _told(self) -> tuple[PieceMade, ...]:
+        """The pieces, with their bytes when all are small: so their readers need not fetch them."""
+        made = tuple(self._made)
+        if sum(piece.size for piece in made) > _SMALL_BYTES:
+            return made
+        return tuple(
+            piece.model_copy(update={"data": self._pieces.small(self._task.statement_id, piece.name)}) for piece in made
+        )
 
     def _let_go(self) -> RunningTask | None:
         """Give up the task; return it."""

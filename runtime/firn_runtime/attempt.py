@@ -62,6 +62,7 @@ from firn_runtime.written import WrittenFiles
 
 ENGINE_WAIT_SECONDS = 30.0
 DISCARD_SECONDS = 5.0
+_SMALLEST_DROP_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +224,9 @@ class Attempt:
                 self._runs[instruction.run] = asyncio.ensure_future(self._run(instruction))
             case StopTask(run, _):
                 self._runs[run].cancel()
-            case DropPieces(node, names):
-                self._spawn(self._drop(node, names))
+            case DropPieces(node, names, size):
+                if size >= _SMALLEST_DROP_BYTES:  # less goes with the statement
+                    self._spawn(self._drop(node, names))
             case GiveUp(reason):
                 self._end(failed(lost(EngineLostError(reason))))
             case Finished():
@@ -280,7 +282,14 @@ class Attempt:
                 stage=number,
                 partition=partition,
                 pieces=tuple(
-                    PieceAddress(name=made.name, node=node, door=self._members[node].door, size=made.size, uri=made.uri)
+                    PieceAddress(
+                        name=made.name,
+                        node=node,
+                        door=self._members[node].door,
+                        size=made.size,
+                        uri=made.uri,
+                        data=made.data if node != start.node else "",
+                    )
                     for node, made in pieces
                 ),
             )
@@ -338,7 +347,7 @@ class Attempt:
         pieces = reply.pieces if isinstance(reply, TaskReply) else ()
         ran = Ran(start.task, start.node, start.why, began, ended, pieces, reply.statistics, reply.operators)
         self._ledger.ran.append(ran)
-        made = tuple(Made(p.partition, p.name, p.size, p.rows, p.uri) for p in pieces)
+        made = tuple(Made(p.partition, p.name, p.size, p.rows, p.uri, p.data) for p in pieces)
         self._events.put_nowait(TaskDone(start.run, made))
         if is_result:
             finish = Finish(statistics=reply.statistics, written=self._files.of_all(start.run))

@@ -41,26 +41,25 @@ class StageRun:
     @classmethod
     async def start(cls, path: Path, request: Message) -> "StageRun":
         """Hand a request to the node's own engine. Raises EngineLostError."""
+        body = request.model_dump_json().encode()
         try:
-            reader, writer = await _greeted(asyncio.open_unix_connection(path))
+            reader, writer = await _greeted(asyncio.open_unix_connection(path), LENGTH.pack(len(body)) + body)
         except (OSError, asyncio.IncompleteReadError) as error:
             raise EngineLostError("the engine does not answer") from error
-        body = request.model_dump_json().encode()
-        writer.write(LENGTH.pack(len(body)) + body)
         return cls(reader, writer)
 
     @classmethod
     async def start_at(cls, door: str, request: Message, key: bytes) -> "StageRun":
         """Hand a request to the engine behind a door, host:port, of the same cluster. Raises EngineLostError."""
         host, _, port = door.rpartition(":")
+        body = request.model_dump_json().encode()
+        message = LENGTH.pack(len(body)) + ticket(key, body, time.time()) + body
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await _greeted(asyncio.open_connection(host, int(port)))
+                reader, writer = await _greeted(asyncio.open_connection(host, int(port)), message)
         except (OSError, asyncio.IncompleteReadError) as error:
             raise EngineLostError("the engine does not answer") from error
         _notice_silence(writer.get_extra_info("socket"))
-        body = request.model_dump_json().encode()
-        writer.write(LENGTH.pack(len(body)) + ticket(key, body, time.time()) + body)
         return cls(reader, writer)
 
     async def frames(self) -> list[Frame]:
@@ -170,10 +169,14 @@ async def answer_once(path: Path) -> None:
         raise EngineLostError("the engine does not answer its first query")
 
 
-async def _greeted(opening: Awaitable[Connection]) -> Connection:
-    """Return a connection whose other side has greeted; one that is given up before that is closed."""
+async def _greeted(opening: Awaitable[Connection], message: bytes) -> Connection:
+    """Return a connection whose other side has greeted; one that is given up before that is closed.
+
+    The message is sent meanwhile: the other side reads nothing before it greets.
+    """
     reader, writer = await opening
     try:
+        writer.write(message)
         await reader.readexactly(len(GREETING))
     except BaseException:
         writer.close()

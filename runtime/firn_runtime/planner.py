@@ -15,6 +15,7 @@ from firn_runtime.errors import CannotCutError
 from firn_runtime.kept import Kept
 from firn_runtime.operators import SCAN, table_of
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
+from firn_runtime.plans.marking import deal_marked_joins
 from firn_runtime.plans.regrouping import partitions_for, regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import parse, partition_count
@@ -38,6 +39,10 @@ _CUTTABLE = {
 """Source: engine notes, "Distributed plans with DataFusion", Settings."""
 _BROADCAST_BYTES, _BROADCAST_ROWS = 1 << 20, 1 << 17
 """A join's side that is estimated to be smaller goes to all tasks whole; DataFusion's defaults."""
+_MOST_BROADCAST_BYTES, _MOST_BROADCAST_ROWS = 64 << 20, 1 << 21
+"""So does one that is small beside the statement's largest table, up to here: each task has a copy in memory."""
+_BROADCAST_COST = 2
+"""A row costs a task that collects it about as much as two rows cost that are dealt by hash to other tasks."""
 _MOST_CUTS = 64
 _LARGEST_CUT_BYTES = 1 << 20
 _DESCRIBED = (CannotCutError, RecursionError)
@@ -84,6 +89,7 @@ class Planner:
         root = parse(plan)
         sort_by_all_partition_keys(root)
         regroup(root, slots, lambda path: owner(path, asked.nodes))
+        deal_marked_joins(root)
         # Of a plan in partitions the last stage only gathers what those before it made: they may write it.
         is_dealt = partition_count(root) > 1
         stages = cut(root, self._schemas.of)
@@ -102,18 +108,33 @@ class Planner:
     def _bind(self, asked: PlanAsked, sizes: SizeCheck) -> DataFrame:
         total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
         partitions = partitions_for(total, asked.slots) * asked.finer
-        settings = _settings(partitions, finer=asked.finer, sort_merge=asked.sort_merge)
+        settings = _settings(partitions, _broadcast(asked), sort_merge=asked.sort_merge)
         return self._binder.bind(sizes.stores, asked.stage, {}, settings).frame
 
 
-def _settings(partitions: int, *, finer: int = 1, sort_merge: bool = False) -> dict[str, str]:
-    """Return the settings of a plan; memory ran out before when `finer` is more than 1."""
+def _broadcast(asked: PlanAsked) -> tuple[int, int]:
+    """Return up to how many bytes, and rows where bytes are not known, a join's side goes to all tasks whole.
+
+    The side is collected by each task, where otherwise both sides are dealt by hash, of which the larger one is taken
+    to be the statement's largest table.
+    """
+    sizes = [sum(file.size_bytes for file in table.files) for table in asked.stage.tables]
+    rows = [sum(file.rows for file in table.files) for table in asked.stage.tables]
+    share = _BROADCAST_COST * asked.slots
+    most_bytes = max(_BROADCAST_BYTES, min(_MOST_BROADCAST_BYTES, max(sizes, default=0) // share))
+    most_rows = max(_BROADCAST_ROWS, min(_MOST_BROADCAST_ROWS, max(rows, default=0) // share))
+    # Memory may have run out because an estimate was wrong: then it is trusted the less.
+    return most_bytes // asked.finer**2, most_rows // asked.finer**2
+
+
+def _settings(partitions: int, broadcast: tuple[int, int] | None = None, *, sort_merge: bool = False) -> dict[str, str]:
+    """Return the settings of a plan; `broadcast`: up to how many bytes and rows a join's side is collected whole."""
+    most_bytes, most_rows = broadcast or (_BROADCAST_BYTES, _BROADCAST_ROWS)
     return {
         "datafusion.execution.target_partitions": str(partitions),
         f"{_OPTIMIZER}.prefer_hash_join": str(not sort_merge).lower(),
-        # Memory may have run out because an estimate was wrong: then it is trusted the less.
-        f"{_OPTIMIZER}.hash_join_single_partition_threshold": str(_BROADCAST_BYTES // finer**2),
-        f"{_OPTIMIZER}.hash_join_single_partition_threshold_rows": str(_BROADCAST_ROWS // finer**2),
+        f"{_OPTIMIZER}.hash_join_single_partition_threshold": str(most_bytes),
+        f"{_OPTIMIZER}.hash_join_single_partition_threshold_rows": str(most_rows),
     }
 
 

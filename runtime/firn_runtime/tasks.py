@@ -90,6 +90,7 @@ class PieceAddress(Message):
     door: str = Field(description="host:port of that node's engine.")
     size: int
     uri: str | None = Field(default=None, description="Where it is in the object store, if it is there.")
+    data: str = Field(default="", repr=False, description="Base64 of it, when it is small and made elsewhere.")
 
 
 class TaskInput(Message):
@@ -131,6 +132,7 @@ class PieceMade(Message):
     rows: int
     tier: str
     uri: str | None = None
+    data: str = Field(default="", repr=False, description="Base64 of it, when all that its task gave out is small.")
 
 
 class TaskReply(Message):

@@ -1,5 +1,6 @@
 """Plans cut into stages: the shapes of the cuts, and that the pinned engine's protobuf reads as described."""
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from firn_runtime.engine import SETTINGS
 from firn_runtime.errors import CannotCutError
 from firn_runtime.planner import Planner
 from firn_runtime.plans.cutting import StageCut, cut
+from firn_runtime.plans.marking import deal_marked_joins
 from firn_runtime.plans.regrouping import partitions_for, regroup
 from firn_runtime.plans.schemas import Schemas
-from firn_runtime.plans.tree import NODE, kind_of, parse, partition_count, walk
+from firn_runtime.plans.tree import NODE, kind_of, marks_left, parse, partition_count, walk
 from firn_runtime.plans.windows import sort_by_all_partition_keys
 
+MARKING = "SELECT a.v FROM {} WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.v <> a.v)"
 SHUFFLE, GATHER, RESULT = ExchangeKind.SHUFFLE, ExchangeKind.GATHER, ExchangeKind.RESULT
 
 
@@ -73,6 +76,37 @@ def test_a_join_that_marks_its_collected_side_is_one_task(context: SessionContex
     joins = [stage for stage in stages(context, sql) if "nested_loop_join" in stage.operators]
     assert [len(stage.tasks) for stage in joins] == [1]
     assert joins[0].tasks[0].partitions == tuple(range(len(joins[0].tasks[0].partitions)))
+
+
+@pytest.fixture
+def collecting(context: SessionContext) -> Iterator[SessionContext]:
+    """The same session, whose joins collect small left sides."""
+    for setting in ("threshold", "threshold_rows"):
+        context.sql(f"SET datafusion.optimizer.hash_join_single_partition_{setting} = 1000000")
+    yield context
+    for setting in ("threshold", "threshold_rows"):
+        context.sql(f"SET datafusion.optimizer.hash_join_single_partition_{setting} = 0")
+
+
+def test_a_join_that_marks_a_whole_table_is_dealt_by_its_keys(collecting: SessionContext) -> None:
+    root = parse(collecting.sql(MARKING.format("a")).execution_plan().to_bytes(collecting))
+    assert any(marks_left(node) for node in walk(root))
+    deal_marked_joins(root)
+    cut_ = cut(root, Schemas(collecting).of)
+    join = next(stage for stage in cut_ if "hash_join" in stage.operators)
+    assert len(join.tasks) > 1
+    assert [cut_[number].exchange for number in join.inputs] == [SHUFFLE, SHUFFLE]
+
+
+def test_the_other_side_of_a_join_that_marks_a_part_is_reduced_before(collecting: SessionContext) -> None:
+    root = parse(
+        collecting.sql(MARKING.format("(SELECT * FROM a WHERE k < 9) a")).execution_plan().to_bytes(collecting)
+    )
+    deal_marked_joins(root)
+    cut_ = cut(root, Schemas(collecting).of)
+    reduced, join = (stage for stage in cut_ if "hash_join" in stage.operators)
+    assert (len(reduced.tasks) > 1, len(join.tasks)) == (True, 1)
+    assert set(reduced.inputs) < set(join.inputs), "both read the collected side, which is made once"
 
 
 def test_a_partitioned_join_keeps_its_partitions_apart(context: SessionContext) -> None:

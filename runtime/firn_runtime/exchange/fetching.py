@@ -1,6 +1,7 @@
 """Pieces brought to the node where they are read: what is here stays, the rest comes from peers or the object store."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -45,7 +46,9 @@ class Fetcher:
             found = self._store.find(statement_id, piece.name)
             if found is not None and found.tier is not Tier.STORE:
                 continue
-            if (coming := self._coming.get((statement_id, piece.name))) is not None:
+            if piece.data:
+                self._keep(statement_id, piece)
+            elif (coming := self._coming.get((statement_id, piece.name))) is not None:
                 waits.append(asyncio.shield(coming))
             else:
                 by_door.setdefault("" if piece.uri else piece.door, []).append(piece)
@@ -56,6 +59,19 @@ class Fetcher:
             future.add_done_callback(partial(self._arrived, statement_id, group))
             waits.append(asyncio.shield(future))
         await asyncio.gather(*waits)
+
+    def _keep(self, statement_id: str, piece: PieceAddress) -> None:
+        """Keep a piece that came with the task. Raises ExchangeFullError."""
+        data = base64.b64decode(piece.data)
+        sink = self._store.sink(statement_id, piece.name, is_copy=True)
+        try:
+            sink.write(data)
+            sink.stay()
+            sink.finish(0)
+        except BaseException:
+            sink.abandon()
+            raise
+        self.bytes_from_peers += len(data)
 
     def _arrived(self, statement_id: str, group: list[PieceAddress], future: "asyncio.Future[None]") -> None:
         if not future.cancelled():
@@ -78,8 +94,8 @@ class Fetcher:
         body = request.model_dump_json().encode()
         peer = await Peer.connect(door)
         try:
-            await peer.exactly(len(GREETING))
             await peer.send(LENGTH.pack(len(body)) + ticket(self._key, body, time.time()) + body)
+            await peer.exactly(len(GREETING))
             for piece in pieces:
                 await self._receive(peer, statement_id, piece)
         finally:

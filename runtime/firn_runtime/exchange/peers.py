@@ -20,13 +20,11 @@ class Peer:
     async def connect(cls, door: str) -> "Peer":
         """Connect to a door, host:port."""
         host, _, port = door.rpartition(":")
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_SECONDS):
-            family, kind, protocol, _, address = (await loop.getaddrinfo(host, int(port), type=socket.SOCK_STREAM))[0]
-            connection = socket.socket(family, kind, protocol)
+            connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
             try:
                 connection.setblocking(False)
-                await loop.sock_connect(connection, address)
+                await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
             except BaseException:
                 connection.close()
                 raise

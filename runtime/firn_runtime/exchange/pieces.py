@@ -6,6 +6,7 @@ When neither has room it is an object below the statement's own prefix; its read
 """
 
 import asyncio
+import base64
 import os
 import shutil
 from collections.abc import Callable
@@ -104,6 +105,13 @@ class PieceStore:
         """Return a piece, or None when it is not here."""
         statement = self._statements.get(statement_id)
         return statement.pieces.get(name) if statement is not None else None
+
+    def small(self, statement_id: str, name: str) -> str:
+        """Return a small piece as Base64; nothing for one that is not in memory."""
+        piece = self.find(statement_id, name)
+        if piece is None or piece.descriptor is None:
+            return ""
+        return base64.b64encode(os.pread(piece.descriptor, piece.size, 0)).decode()
 
     async def recall(self, statement_id: str, name: str, uri: str) -> None:
         """Bring a piece from the object store to the node's disk. Raises ExchangeFullError."""

@@ -31,14 +31,16 @@ _MESSAGES = {
     "Nothing": "",
     "Files": "groups=1*:Group schema=2:Schema projection=4*:uint32 statistics=6:Nothing store=8:string "
     "orderings=9*:bytes constraints=11:Nothing partitioning=15:Partitioning",
-    "Scan": "files=1:Files",
+    "Scan": "files=1:Files predicate=3:Nothing",
     "Empty": "schema=1:Schema partitions=2:uint32",
     "Memory": "partitions=1*:bytes schema=2:Schema projection=3*:uint32",
     "Single": _INPUT,
     "Batches": f"{_INPUT} rows=2:uint32",
     "Aggregate": "mode=3:int32 input=4:Node",
     "Limit": _INPUT,
-    "HashJoin": f"{_BOTH} kind=4:int32 mode=6:int32",
+    "JoinKey": "left=1:bytes right=2:bytes",
+    "HashJoin": f"{_BOTH} keys=3*:JoinKey kind=4:int32 mode=6:int32 filter=8:Nothing projection=9*:uint32 "
+    "null_aware=10:bool dynamic_filter=11:Nothing fetch=12:uint64",
     "LoopJoin": f"{_BOTH} kind=3:int32",
     "MergeJoin": f"{_BOTH} kind=4:int32",
     "CrossJoin": _BOTH,
@@ -46,7 +48,7 @@ _MESSAGES = {
     "Key": "sort=10:SortKey",
     "Sort": f"{_INPUT} keys=2*:Key preserve_partitioning=4:bool",
     "Window": f"{_INPUT} partition_keys=5*:bytes",
-    "HashPartitioning": "partition_count=2:uint64",
+    "HashPartitioning": "keys=1*:bytes partition_count=2:uint64",
     "Partitioning": "round_robin=1:uint64 hash=2:HashPartitioning unknown=3:uint64",
     "Repartition": f"{_INPUT} partitioning=5:Partitioning",
     "Union": "inputs=1*:Node",
@@ -118,7 +120,8 @@ class JoinKind(IntEnum):
     RIGHT_MARK = 9
 
 
-_PARTITIONED = 1  # PartitionMode
+PARTITIONED = 1
+"""PartitionMode of a hash join both of whose sides are partitioned by its keys."""
 _MARKS_LEFT = frozenset(
     {JoinKind.LEFT, JoinKind.FULL, JoinKind.LEFT_SEMI, JoinKind.LEFT_ANTI, JoinKind.LEFT_MARK},
 )
@@ -176,7 +179,7 @@ def walk(node: Node) -> Iterator[Node]:
 def collects_left(node: Node) -> bool:
     """Whether every partition of this join reads its left side whole."""
     kind = kind_of(node)
-    return kind in LEFT_COLLECTED and not (kind == "hash_join" and node.hash_join.mode == _PARTITIONED)
+    return kind in LEFT_COLLECTED and not (kind == "hash_join" and node.hash_join.mode == PARTITIONED)
 
 
 def marks_left(node: Node) -> bool:

@@ -16,6 +16,7 @@ from firn_runtime.schedule.words import (
     GiveUp,
     InputLost,
     Instruction,
+    Made,
     Node,
     NodeJoining,
     NodeLost,
@@ -130,12 +131,16 @@ class Schedule:
             ):
                 continue
             state.dropped.add(each)
-            by_node: dict[Node, list[str]] = {}
+            by_node: dict[Node, list[Made]] = {}
             for _, task in state.tasks_of(each):
                 if task.node is not None:
-                    by_node.setdefault(task.node, []).extend(made.name for made in task.made)
+                    by_node.setdefault(task.node, []).extend(task.made)
                 task.node, task.made = None, ()
-            drops += [DropPieces(node, tuple(names)) for node, names in sorted(by_node.items()) if names]
+            drops += [
+                DropPieces(node, tuple(one.name for one in made), sum(one.size for one in made))
+                for node, made in sorted(by_node.items())
+                if made
+            ]
         return drops
 
     def _next(self, now: float) -> list[Instruction]:

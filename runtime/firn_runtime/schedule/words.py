@@ -41,13 +41,17 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One piece that a task gave out: partition, name, bytes, rows, and its URI if it is in the object store."""
+    """One piece that a task gave out: partition, name, bytes, rows, its URI if it is in the object store.
+
+    A small one comes along, as text.
+    """
 
     partition: int
     name: str
     size: int
     rows: int
     uri: str | None = None
+    data: str = ""
 
 
 # Events
@@ -141,10 +145,11 @@ class StopTask:
 
 @dataclass(frozen=True, slots=True)
 class DropPieces:
-    """Forget what was made on a node and is read by no task any more."""
+    """Forget what was made on a node and is read by no task any more: pieces of so many bytes."""
 
     node: Node
     names: tuple[str, ...]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
