@@ -36,11 +36,13 @@ def reducer(join: Node) -> Node | None:
     """
     if not _is_marked_hash_join(join) or join.hash_join.kind not in _RIGHT_REDUCIBLE:
         return None
+    whole = join.hash_join
     semi = NODE()
-    semi.CopyFrom(join)
-    semi.hash_join.kind = JoinKind.RIGHT_SEMI
-    for name in ("filter", "projection", "dynamic_filter", "fetch"):
-        semi.hash_join.ClearField(name)
+    fields = semi.hash_join
+    fields.left.CopyFrom(whole.left)
+    fields.right.CopyFrom(whole.right)
+    fields.keys.extend(whole.keys)
+    fields.kind, fields.mode, fields.null_equality = JoinKind.RIGHT_SEMI, whole.mode, whole.null_equality
     return semi
 
 
@@ -72,9 +74,18 @@ def _deal(join: Node) -> None:
     for name in ("left", "right"):
         side = getattr(join, name)
         below = NODE()
-        below.CopyFrom(side.merge.input if kind_of(side) == "merge" else side)
+        below.CopyFrom(side.merge.input if _only_merges(side) else side)
         side.Clear()
         side.repartition.input.CopyFrom(below)
         side.repartition.partitioning.hash.keys.extend(getattr(key, name) for key in join.keys)
         side.repartition.partitioning.hash.partition_count = count
     join.mode = PARTITIONED
+
+
+def _only_merges(node: Node) -> bool:
+    """Whether a node only brings partitions together: a merge may have a limit, which is not described."""
+    if kind_of(node) != "merge":
+        return False
+    plain = NODE()
+    plain.merge.input.CopyFrom(node.merge.input)
+    return len(plain.SerializeToString()) == len(node.SerializeToString())

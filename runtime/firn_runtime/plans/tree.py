@@ -39,8 +39,7 @@ _MESSAGES = {
     "Aggregate": "mode=3:int32 input=4:Node",
     "Limit": _INPUT,
     "JoinKey": "left=1:bytes right=2:bytes",
-    "HashJoin": f"{_BOTH} keys=3*:JoinKey kind=4:int32 mode=6:int32 filter=8:Nothing projection=9*:uint32 "
-    "null_aware=10:bool dynamic_filter=11:Nothing fetch=12:uint64",
+    "HashJoin": f"{_BOTH} keys=3*:JoinKey kind=4:int32 mode=6:int32 null_equality=7:int32 null_aware=10:bool",
     "LoopJoin": f"{_BOTH} kind=3:int32",
     "MergeJoin": f"{_BOTH} kind=4:int32",
     "CrossJoin": _BOTH,
