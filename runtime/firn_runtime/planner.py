@@ -103,33 +103,35 @@ class Planner:
 
     def frame(self, stage: Stage, partitions: int, sizes: SizeCheck, paths: Mapping[str, Path]) -> DataFrame:
         """Return a statement, its names resolved, for a plan that goes on through protobuf and runs whole."""
-        return self._binder.bind(sizes.stores, stage, paths, _settings(partitions)).frame
+        settings = _settings(partitions, _broadcast(stage, partitions))
+        return self._binder.bind(sizes.stores, stage, paths, settings).frame
 
     def _bind(self, asked: PlanAsked, sizes: SizeCheck) -> DataFrame:
         total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
         partitions = partitions_for(total, asked.slots) * asked.finer
-        settings = _settings(partitions, _broadcast(asked), sort_merge=asked.sort_merge)
+        broadcast = _broadcast(asked.stage, asked.slots, asked.finer)
+        settings = _settings(partitions, broadcast, sort_merge=asked.sort_merge)
         return self._binder.bind(sizes.stores, asked.stage, {}, settings).frame
 
 
-def _broadcast(asked: PlanAsked) -> tuple[int, int]:
-    """Return up to how many bytes, and rows where bytes are not known, a join's side goes to all tasks whole.
+def _broadcast(stage: Stage, slots: int, finer: int = 1) -> tuple[int, int]:
+    """Return up to how many bytes, and rows where bytes are not known, a join's side is collected whole.
 
-    The side is collected by each task, where otherwise both sides are dealt by hash, of which the larger one is taken
-    to be the statement's largest table.
+    Each task on one of `slots` cores collects it, where otherwise both sides are dealt by hash, of which the larger one
+    is taken to be the statement's largest table. Memory ran out before when `finer` is more than 1, perhaps because an
+    estimate was wrong: then it is trusted the less.
     """
-    sizes = [sum(file.size_bytes for file in table.files) for table in asked.stage.tables]
-    rows = [sum(file.rows for file in table.files) for table in asked.stage.tables]
-    share = _BROADCAST_COST * asked.slots
+    sizes = [sum(file.size_bytes for file in table.files) for table in stage.tables]
+    rows = [sum(file.rows for file in table.files) for table in stage.tables]
+    share = _BROADCAST_COST * slots
     most_bytes = max(_BROADCAST_BYTES, min(_MOST_BROADCAST_BYTES, max(sizes, default=0) // share))
     most_rows = max(_BROADCAST_ROWS, min(_MOST_BROADCAST_ROWS, max(rows, default=0) // share))
-    # Memory may have run out because an estimate was wrong: then it is trusted the less.
-    return most_bytes // asked.finer**2, most_rows // asked.finer**2
+    return most_bytes // finer**2, most_rows // finer**2
 
 
-def _settings(partitions: int, broadcast: tuple[int, int] | None = None, *, sort_merge: bool = False) -> dict[str, str]:
+def _settings(partitions: int, broadcast: tuple[int, int], *, sort_merge: bool = False) -> dict[str, str]:
     """Return the settings of a plan; `broadcast`: up to how many bytes and rows a join's side is collected whole."""
-    most_bytes, most_rows = broadcast or (_BROADCAST_BYTES, _BROADCAST_ROWS)
+    most_bytes, most_rows = broadcast
     return {
         "datafusion.execution.target_partitions": str(partitions),
         f"{_OPTIMIZER}.prefer_hash_join": str(not sort_merge).lower(),
