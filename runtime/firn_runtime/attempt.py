@@ -45,17 +45,16 @@ from firn_runtime.schedule.words import (
     TaskSpec,
     Ticked,
 )
+from firn_runtime.task_inputs import task_inputs
 from firn_runtime.tasks import (
     Discard,
     Drop,
     Hold,
-    PieceAddress,
     PlannedStage,
     PlanReply,
     ResultFinish,
     Task,
     TaskFailure,
-    TaskInput,
     TaskReply,
 )
 from firn_runtime.written import WrittenFiles
@@ -277,24 +276,6 @@ class Attempt:
     def _task(self, start: StartTask) -> Task:
         stage = self._plan.stages[start.task.stage]
         planned = stage.tasks[start.task.number]
-        inputs = tuple(
-            TaskInput(
-                stage=number,
-                partition=partition,
-                pieces=tuple(
-                    PieceAddress(
-                        name=made.name,
-                        node=node,
-                        door=self._members[node].door,
-                        size=made.size,
-                        uri=made.uri,
-                        data=made.data if node != start.node else "",
-                    )
-                    for node, made in pieces
-                ),
-            )
-            for number, partition, pieces in start.inputs
-        )
         name = f"{start.task}.{start.run}"
         return Task(
             statement_id=self._id,
@@ -306,7 +287,7 @@ class Attempt:
             exchange=stage.exchange,
             partitions=planned.partitions,
             outputs=stage.outputs,
-            inputs=inputs,
+            inputs=task_inputs(start, self._members),
             object_store=self._dispatch.object_store,
             uris=self._uris,  # a scan that was left without files still names its store
             schema_ipc_base64=self._plan.schema_ipc_base64 if stage.exchange is ExchangeKind.RESULT else "",
