@@ -19,6 +19,7 @@ from firn_operator.decide.observed import Cluster, Node, Warehouse, memory_class
 from firn_operator.decide.parking import to_park
 from firn_operator.decide.reason import Reason
 
+from firn_simulator.cache import Cache
 from firn_simulator.clock import Clock, Loop
 from firn_simulator.pool import TEMPLATE, SimulatedPool
 from firn_simulator.recorder import Recorder
@@ -71,6 +72,7 @@ class SimulatedCluster:
         self.known = known
         self.size = node_count(known.spec.size, known.spec.type)
         self.sharing = Sharing(cores, self.size, around.clock.now)
+        self.cache = Cache(around.physics.cold_read)
         self._pool = pool
         self._owner = owner
         self._clock = around.clock
@@ -200,7 +202,7 @@ class SimulatedCluster:
             case decisions.ReleaseNode(node=node):
                 self._release(node)
             case decisions.ParkNode(node=node):
-                self._pool.park(node)
+                self._pool.park(node, self.cache.held if node.role == names.ROLE_HEAD else 0)
                 self._nodes.pop(node.name, None)
                 self.wake()
             case decisions.ClearHead():
@@ -242,6 +244,8 @@ class SimulatedCluster:
             self.bursts_coming -= len(nodes)
         else:
             self._missed = None
+        if role == names.ROLE_HEAD:
+            self.cache.held = self._pool.cached_by(nodes[0])
         self._note_lack()
 
     # Nodes that fail

@@ -55,6 +55,7 @@ class SimulatedPool:
         self._demand = Demand()
         self._claims = 0
         self._parked: dict[str, Node] = {}
+        self._cached: dict[str, int] = {}
         self._heads: set[str] = set()
         self._waiting: dict[str, Callable[[], None]] = {}
         self._lacks: dict[str, int] = {}
@@ -113,9 +114,14 @@ class SimulatedPool:
             return ()
         return tuple(parked_for(cluster, self._parked.values(), TEMPLATE, self._reserved))
 
-    def park(self, node: Node) -> None:
-        """Keep a drained cluster's node for its warehouse."""
+    def park(self, node: Node, cached_bytes: int) -> None:
+        """Keep a drained cluster's node for its warehouse; what the cluster had cached goes with its head."""
+        self._cached[node.name] = cached_bytes
         self._put(replace(node, state=names.STATE_PARKED, cluster=None, epoch=None, parked_at=self._clock.now))
+
+    def cached_by(self, node: Node) -> int:
+        """Return what the cluster of a parked head had cached; 0 for a new node."""
+        return self._cached.pop(node.name, 0)
 
     def bursts(self, cluster: "SimulatedCluster") -> tuple[Terms, tuple[Node, ...]]:
         """Return what a cluster may lease, and which nodes it may claim for that."""
@@ -298,6 +304,7 @@ class SimulatedPool:
 
     def _gone(self, name: str) -> None:
         del self.nodes[name]
+        self._cached.pop(name, None)
         self._schedule_next()
         self.wake()
 

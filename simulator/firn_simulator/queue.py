@@ -16,6 +16,7 @@ from firn_services.decide.load import Load, Reported
 from firn_services.decide.need import ANY_DOP, Cluster, Limits, Need
 
 from firn_simulator.bursting import Bursting
+from firn_simulator.cache import Cache
 from firn_simulator.clock import Clock, Loop
 from firn_simulator.recorder import Recorder
 from firn_simulator.sharing import Sharing
@@ -35,6 +36,7 @@ class Serving:
 
     known: Cluster
     sharing: Sharing
+    cache: Cache
     alarm: datetime | None = None
 
 
@@ -98,11 +100,11 @@ class Queue:
         )
         self._idle_since = None
 
-    def serve(self, cluster: Cluster, sharing: Sharing) -> None:
+    def serve(self, cluster: Cluster, sharing: Sharing, cache: Cache) -> None:
         """Give statements to a cluster, or know it anew: its nodes have changed."""
         serving = self._serving.get(cluster.name)
         if serving is None:
-            self._serving[cluster.name] = Serving(cluster, sharing)
+            self._serving[cluster.name] = Serving(cluster, sharing, cache)
         else:
             serving.known = replace(cluster, is_open=serving.known.is_open)
             self._set_alarm(serving)
@@ -184,11 +186,19 @@ class Queue:
         statement.cluster = action.cluster
         self._running[action.id] = statement
         dop = action.grant.dop
-        work = statement.cpu_seconds * self._physics.work_factor
-        serving.sharing.add(action.id, max(work, self._physics.overhead * dop), dop, now)
+        work = max(statement.cpu_seconds * self._physics.work_factor, self._physics.overhead * dop)
+        if statement.scan_bytes:
+            work += self._cold_work(serving, statement.scan_bytes, dop)
+        serving.sharing.add(action.id, work, dop, now)
         if statement.scan_bytes:
             self._bursting.start(statement, serving.known, serving.sharing, action.grant)
         self._set_alarm(serving)
+
+    def _cold_work(self, serving: Serving, scan_bytes: int, dop: int) -> float:
+        """Return the work that a statement's processes could do while it reads what its cluster has not cached."""
+        missing, sharing = serving.cache.read(scan_bytes), serving.sharing
+        self._recorder.cold_bytes += missing
+        return missing / (serving.cache.bandwidth * sharing.nodes) * sharing.rate_alone(dop) if missing else 0.0
 
     def _burst_changed(self, clusters: set[str]) -> None:
         """Look anew: heads have said how far their scans are, and burst nodes have done some of them."""
@@ -243,10 +253,12 @@ class Queue:
         now = self._clock.now
         schedule = self._schedule
         shares = tuple(schedule.load())
-        seconds = schedule.queued_seconds(self._most_dop) if self._waiting else 0.0
+        oldest, seconds = None, 0.0
+        if self._waiting:
+            oldest, seconds = schedule.queued_since, schedule.queued_seconds(self._most_dop)
         waiting, running = len(self._waiting), len(self._running)
         burst = self._bursting.asked(now) if self._bursting else ()
-        load = Load(waiting, running, schedule.queued_since, self._idle_since, seconds, shares, burst)
+        load = Load(waiting, running, oldest, self._idle_since, seconds, shares, burst)
         decision = load_decisions.decide(load, self._reported, now)
         if decision.write:
             self._reported = Reported(load, now)

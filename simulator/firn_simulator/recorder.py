@@ -66,6 +66,7 @@ class Recorder:
         self.burst_nodes = Steps()
         self.failures = 0
         self.reruns = 0
+        self.cold_bytes = 0
         self.ended_at = EPOCH
         self.busy_core_seconds = 0.0
         self.paid_core_seconds = 0.0

@@ -104,6 +104,10 @@ class Sharing:
         """Return the work a second that a statement of so many processes does."""
         return self._share(dop) * (self._pace if self._wanted else self.nodes)
 
+    def rate_alone(self, dop: int) -> float:
+        """Return the work a second that it would do if nothing else ran."""
+        return self._share(dop) * self.nodes
+
     def relieve(self, key: str, work: float) -> None:
         """Take work off a statement: others have done it."""
         if key in self._shares:

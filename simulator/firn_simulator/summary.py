@@ -53,6 +53,7 @@ class Summary:
     burst_nodes_peak: int
     node_failures: int
     reruns: int
+    cold_bytes: int
     idle_node_hours: float
     utilisation: float
     simulated_seconds: float
@@ -103,6 +104,7 @@ def summarise(name: str, recorder: Recorder) -> Summary:
         burst_nodes_peak=recorder.burst_nodes.peak,
         node_failures=recorder.failures,
         reruns=recorder.reruns,
+        cold_bytes=recorder.cold_bytes,
         idle_node_hours=recorder.idle_nodes.until(recorder.ended_at) / 3600,
         utilisation=recorder.busy_core_seconds / paid if paid else 0.0,
         simulated_seconds=recorder.seconds,

@@ -44,6 +44,7 @@ ONLY_IF_ANY: tuple[tuple[str, Cell], ...] = (
     ("parked node-hours", lambda s: f"{s.parked_node_hours:,.1f}" if s.parked_node_hours >= 0.05 else ""),
     ("nodes that failed", lambda s: f"{s.node_failures:,}" if s.node_failures else ""),
     ("statements run again", lambda s: f"{s.reruns:,}" if s.reruns else ""),
+    ("GiB read cold", lambda s: f"{s.cold_bytes / 2**30:,.1f}" if s.cold_bytes else ""),
     ("timed out", lambda s: f"{s.expired:,}" if s.expired else ""),
     ("never ended", lambda s: f"{s.unfinished:,}" if s.unfinished else ""),
 )

@@ -231,7 +231,7 @@ class SimulatedWarehouse:
             served = ServedCluster(
                 known.name, known.spec.index, cluster.size, self.cores, memory_bytes, epoch=known.uid
             )
-            self._queue.serve(served, cluster.sharing)
+            self._queue.serve(served, cluster.sharing, cluster.cache)
 
     def nodes_joined(self, cluster: SimulatedCluster) -> None:
         """Let the services know of its nodes, and its statements go faster."""

@@ -83,6 +83,9 @@ class Physics(Part):
     detect: Seconds = Field(default=1.0, ge=0, description="A node that has failed until the operator sees it.")
     failures: float = Field(default=0.0, ge=0, description="How often a claimed node fails, a node and hour.")
     scan_share: float = Field(default=0.8, ge=0, le=1, description="Part of a scanning statement's work that scans.")
+    cold_read: Bytes = Field(
+        default=0, ge=0, description="Bytes a second that a node reads of what is not cached; 0: all is."
+    )
     reconcile: Seconds = Field(default=0.01, ge=0, description="Changes of a pool that fall together are one.")
     overhead: Seconds = Field(default=0.012, ge=0, description="Least time of a statement: plan, dispatch, first rows.")
     work_factor: float = Field(default=1.0, gt=0, description="Multiplies every statement's work.")
