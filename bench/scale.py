@@ -49,7 +49,7 @@ NODES = Path(__file__).with_name("scale_nodes.py")
 PATIENCE_SECONDS = 900.0
 LOOK_SECONDS = 0.2
 PARTS = ("claims", "resume", "idle")
-SELDOM_COLLECTED = {"GOGC": "1000", "GOMEMLIMIT": "3GiB"}
+SELDOM_COLLECTED = {"GOGC": "2000", "GOMEMLIMIT": "5GiB"}
 """Of garbage, in API server and etcd: a collection takes both cores of a small machine for half a second."""
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
 

@@ -59,10 +59,12 @@ CREATIONS_AT_ONCE = 8
 CREATIONS_A_LOOK = 64
 """So many are made before the pool is looked at again, more of a large pool, which is looked at less often."""
 PAUSE_BESIDE_CLAIMS_SECONDS = 0.09
-"""And while claims come, one is made at a time, with so long a pause where all of the pool is free and none where a
-quarter is: claims that go on find the pool refilled evenly, not late and all at once."""
-DRY_SHARE = 0.25
-"""Where no more of the pool is free, nodes are made several at a time: those to come take seconds to boot."""
+"""And while claims come, one is made at a time, with so long a pause where all of the pool is ready, and less the fewer
+are: claims that go on find the pool refilled evenly, not late and all at once."""
+PAUSE_A_WAITING_CLAIM_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.1
+"""And so much longer for each cluster that waits for its head: where the API server is slow, claims have it first."""
+DRY_SHARE = 0.15
+"""Where no more of the pool is ready, nodes are made at once and several at a time: they take seconds to boot."""
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
 LOOK_LASTS = timedelta(milliseconds=200)
@@ -317,7 +319,9 @@ class PoolController:
             return
         async with self._beside_claims:
             yield
-            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS * (share - DRY_SHARE) / (1 - DRY_SHARE))
+            waiting = PAUSE_A_WAITING_CLAIM_SECONDS * len(self._account.state.headless_of_pool(pool.name))
+            fullness = (share - DRY_SHARE) / (1 - DRY_SHARE)
+            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS * fullness + min(waiting, LONGEST_WAIT_SECONDS))
 
     def _refused(self, pool: Pool, error: ApiError) -> None:
         self._refusals[pool.name] = (utc_now(), str(error))
