@@ -16,6 +16,7 @@ from firn_services.sql.outer_joins import keep_missing_apart
 from firn_services.sql.predicates import bounds
 from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
 from firn_services.sql.roles import FILE, ROW, WITH_ROWS
+from firn_services.sql.semi_joins import pick_rows_before_joins
 from firn_services.sql.totals import keep_conditions_above_totals
 
 
@@ -51,6 +52,7 @@ def bind(
         name_columns(statement, naming)
     keep_conditions_above_totals(statement)
     keep_meanings(statement, tables)
+    statement = pick_rows_before_joins(statement, tables)
     sql = keep_missing_apart(statement, tables).sql(dialect=Engine, comments=False)
     schema = check(sql, tables, text)
     snapshots = tuple(_snapshot(name, t, catalog, limits.get(t.name, ())) for name, t in tables.items())

@@ -12,17 +12,14 @@ engine must see through to leave out files, reads the copy.
 from collections.abc import Iterator
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
-from sqlglot.schema import MappingSchema
 
 from firn_services.catalog.names import CatalogTable
+from firn_services.sql.qualified import UNSEEN, missing_sides, qualified
 from firn_services.sql.roles import WITH_ROWS
 
 _COPY = "_or_null"
 _KEYS = ("group", "distinct", "order", "qualify")
-_UNSEEN = (SqlglotError, RecursionError, AttributeError, KeyError)
 
 Name = tuple[str, str]
 """A relation's name in its SELECT, and a column's."""
@@ -34,21 +31,12 @@ def keep_missing_apart(statement: exp.Expr, tables: dict[str, CatalogTable]) -> 
         return statement
     if any(table.role in WITH_ROWS for table in tables.values()):  # made here, and grouped by places only
         return statement
-    columns: dict[str, object] = {name: dict.fromkeys(t.schema.names, "VARCHAR") for name, t in tables.items()}
     try:
-        qualified = qualify(
-            statement.copy(),
-            schema=MappingSchema(columns, dialect="postgres", normalize=False),
-            dialect="postgres",
-            expand_alias_refs=False,
-            validate_qualify_columns=False,
-            quote_identifiers=False,
-            identify=False,
-        )
-        changed = [_copied(scope) for scope in traverse_scope(qualified)]
-    except _UNSEEN:  # what sqlglot does not see through stays as it is
+        seen = qualified(statement, tables)
+        changed = [_copied(scope) for scope in traverse_scope(seen)]
+    except UNSEEN:  # what sqlglot does not see through stays as it is
         return statement
-    return qualified if any(changed) else statement
+    return seen if any(changed) else statement
 
 
 def _copied(scope: Scope) -> bool:
@@ -56,7 +44,7 @@ def _copied(scope: Scope) -> bool:
     select = scope.expression
     if not isinstance(select, exp.Select) or (select.parent is None and not _has_keys(select)):
         return False
-    missing = set(_missing_sides(select))
+    missing = set(missing_sides(select))
     if not missing:
         return False
     fixed = _fixed(scope)
@@ -71,19 +59,6 @@ def _copied(scope: Scope) -> bool:
 
 def _has_keys(select: exp.Select) -> bool:
     return any(select.args.get(key) for key in _KEYS) or select.find(exp.Window) is not None
-
-
-def _missing_sides(select: exp.Select) -> Iterator[str]:
-    """Yield the relations whose columns an outer join of this SELECT may fill with NULL."""
-    before = [select.args["from_"].this.alias_or_name] if select.args.get("from_") else []
-    for join in select.args.get("joins") or ():
-        inside = join.this.find_all(exp.Table) if isinstance(join.this, exp.Paren) else [join.this]
-        names = [relation.alias_or_name for relation in inside]
-        if join.side in ("LEFT", "FULL"):
-            yield from names
-        if join.side in ("RIGHT", "FULL"):
-            yield from before
-        before += names
 
 
 def _fixed(scope: Scope) -> "_Fixed":
