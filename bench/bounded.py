@@ -4,8 +4,9 @@ TPC-H from an S3 server on this machine, on two nodes of one engine each, statem
 plenty, the other at scale 10 has 1 GiB for execution and 256 MiB for the exchange (in proportion at other scales).
 Both have their caches on local disk and began with them empty. All answers are compared with DuckDB's.
 
-What a node may hold besides is what the product leaves beyond its pool (POOL_SHARE in the runtime's config.py) and an
-idle engine. Resident is the process's RSS and its exchange files in memory, sampled; the limit is of their sum.
+Those bytes for execution are three quarters of what such a node has beyond its overhead; the product's engine counts
+some of them in its pool and leaves the others to what no pool counts (config.py). Resident is the RSS of the process
+beyond an idle one and its exchange files in memory, sampled; the limit, all that the node has, is of their sum.
 
 Each outcome is written down at once, below the cache folder, and a next run goes on where the last one ended, as long
 as the runtime's code is the same: `--seconds` ends a run before its next statement, `--fresh` forgets what was noted.
@@ -27,7 +28,7 @@ from engine_cluster import EngineCluster, Hardware, Run, engine_cluster
 from firn_local.cache import Cache, hash_tree
 from firn_local.layout import Layout
 from firn_local.tpch import QUERIES, as_answer
-from firn_runtime.config import EXCHANGE_SHARE, POOL_SHARE
+from firn_runtime.config import EXCHANGE_SHARE, POOL_SHARE, UNCOUNTED_BYTES
 from lake import lake
 from resident import Resident
 
@@ -40,6 +41,10 @@ MIB = 1 << 20
 PLENTY_BYTES = 12 * GIB
 EXECUTION_BYTES_AT_ONE = GIB // 10
 EXCHANGE_BYTES_AT_ONE = 256 * MIB // 10
+EXECUTION_SHARE = 0.75
+"""Of the bytes that a node has beyond its overhead, what is for execution."""
+UNCOUNTED_FROM_SCALE = 10
+"""At smaller scales what no pool counts is taken to be less in proportion. It hardly is, so that they prove less."""
 GOAL = 5.0
 """Source: issue 5, "Bounded": at most so many times the unconstrained time."""
 
@@ -48,20 +53,18 @@ GOAL = 5.0
 class Bounds:
     """What the bounded node has, in bytes."""
 
-    execution: int
     pool: int
     exchange: int
+    growth: int
+    """How much more than an idle engine it may hold."""
 
     @staticmethod
-    def of(scale: float, pool_share: float) -> "Bounds":
-        """Return the bounds at a scale factor; the engine's pool counts a share of what execution may hold."""
-        execution = int(EXECUTION_BYTES_AT_ONE * scale)
-        return Bounds(execution, int(execution * pool_share), int(EXCHANGE_BYTES_AT_ONE * scale))
-
-    @property
-    def growth(self) -> int:
-        """How much more than an idle engine it may hold: as the product sizes a node for such a pool."""
-        return int(self.execution / POOL_SHARE * (1 - EXCHANGE_SHARE)) + self.exchange
+    def of(scale: float) -> "Bounds":
+        """Return the bounds at a scale factor."""
+        free = EXECUTION_BYTES_AT_ONE * scale / EXECUTION_SHARE
+        uncounted = UNCOUNTED_BYTES if scale >= UNCOUNTED_FROM_SCALE else UNCOUNTED_BYTES / UNCOUNTED_FROM_SCALE * scale
+        exchange = int(EXCHANGE_BYTES_AT_ONE * scale)
+        return Bounds(int(free * POOL_SHARE - uncounted), exchange, int(free * (1 - EXCHANGE_SHARE)) + exchange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ def summary(scale: str, bounds: Bounds, outcomes: list[Outcome]) -> dict[str, An
         "slower_than_goal": sorted(name for name, factor in times.items() if factor > GOAL),
         "resident_most_mib": max((each.resident_bytes for each in outcomes), default=0) // MIB,
         "resident_limit_mib": bounds.growth // MIB,
+        "pool_mib": bounds.pool // MIB,
         "over_limit": sorted(each.name for each in outcomes if each.resident_bytes > bounds.growth),
         "spilled_local_mib": sum(each.spilled_local_bytes for each in outcomes) // MIB,
         "spilled_remote_mib": sum(each.spilled_remote_bytes for each in outcomes) // MIB,
@@ -179,11 +183,9 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Run what is still to be run; return the figures of all."""
     until = time.monotonic() + given.seconds
     layout = Layout.from_environment()
-    bounds = Bounds.of(float(given.scale), given.pool_share)
+    bounds = Bounds.of(float(given.scale))
     code = hash_tree(layout.checkout / "runtime/firn_runtime")[:8]
-    journal = Journal(
-        layout.cache / "bounded" / f"sf{given.scale}-{given.pool_share:g}-{code}.jsonl", fresh=given.fresh
-    )
+    journal = Journal(layout.cache / "bounded" / f"sf{given.scale}-{code}.jsonl", fresh=given.fresh)
     names = [f"h{number}" for number in given.queries]
     todo = [name for name in names if name not in journal.outcomes]
     if todo:
@@ -217,7 +219,6 @@ def main() -> int:
     parser.add_argument("--scale", default="10", help="scale factor of TPC-H")
     parser.add_argument("--queries", type=int, nargs="*", default=list(QUERIES), help="numbers of statements")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of each node")
-    parser.add_argument("--pool-share", type=float, default=1.0, help="of the bytes for execution, what is counted")
     parser.add_argument("--seconds", type=float, default=1e9, help="start no statement after so long")
     parser.add_argument("--fresh", action="store_true", help="forget what was noted before")
     figures = asyncio.run(measure(parser.parse_args()))

@@ -93,7 +93,7 @@ class EngineCluster:
             folder,
             *(str(size) for size in sizes),
             stdout=subprocess.PIPE,
-            env={**allocator.ENVIRONMENT, **os.environ},
+            env={**allocator.environment(hardware.memory_bytes), **os.environ},
         )
         assert process.stdout is not None
         door = (await process.stdout.readline()).decode().strip()

@@ -5,7 +5,8 @@ an S3 server. Every so often a worker is killed with all its processes, and anot
 when one is lost the services run its statements again, which tests/e2e shows. All answers are compared with DuckDB's.
 
 What is looked for in the end, when the streams have stopped: files of exchanges and spills on the nodes and in the
-object store, pieces in memory, files in shared memory, and, when the nodes were told to end, processes that did not.
+object store, pieces in memory, files in shared memory, and, when the nodes were told to end, processes that did not,
+those of the killed nodes among them, by what is in their environment.
 The last line of standard output is one JSON object; progress is on standard error.
 """
 
@@ -66,6 +67,7 @@ class Nodes:
     address: HeadAddress
     stack: contextlib.AsyncExitStack
     workers: list[Any] = field(default_factory=list)
+    killed: list[Any] = field(default_factory=list)
 
     async def add(self, count: int) -> None:
         """Start workers and make them members."""
@@ -80,6 +82,7 @@ class Nodes:
     async def kill(self, number: int) -> None:
         """Kill a worker as its machine would die, and replace it."""
         victim = self.workers.pop(number)
+        self.killed.append(victim)
         for pid in (victim.process.pid, *_processes.descendants(victim.process.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -204,10 +207,21 @@ async def _settled(nodes: Nodes, ephemeral: Path) -> tuple[list[str], int]:
         await asyncio.sleep(0.2)
 
 
-def _ended(processes: set[int]) -> list[str]:
-    """Return the programs of those that still run, when they were given time to end."""
+def _processes_of(nodes: list[Any]) -> set[int]:
+    """Return the processes that nodes have started and that live, whatever became their parent."""
+    homes = {f"HOME={node.log.parent}".encode() for node in nodes}
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            if homes & set(path.read_bytes().split(b"\0")):
+                found.add(int(path.parent.name))
+    return found
+
+
+def _ended(nodes: list[Any]) -> list[str]:
+    """Return the programs of nodes' processes that still run, when they were given time to end."""
     deadline = time.monotonic() + END_SECONDS
-    while (still := _processes.living(sorted(processes))) and time.monotonic() < deadline:
+    while (still := _processes.living(sorted(_processes_of(nodes)))) and time.monotonic() < deadline:
         time.sleep(0.2)
     found = []
     for pid in still:
@@ -226,7 +240,6 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
         statement, right = suite.statement(name)
         cases.append((name, compiler.compile(statement.firn), statement, right))
     before = shared_files()
-    processes: set[int] = set()
     with lake(cache, suite.dataset) as store:
         ephemeral = cache.path("lake", suite.dataset.key) / _dataset.BUCKET / "ephemeral"
         async with running(store.endpoint, given.nodes) as nodes:
@@ -234,9 +247,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             _say(f"{given.nodes} nodes, {given.streams} streams")
             await steady.run(given.streams, given.pause, given.seed)
             files, memory = await _settled(nodes, ephemeral)
-            for node in nodes.all:
-                processes |= {node.process.pid, *_processes.descendants(node.process.pid)}
-    still = await asyncio.to_thread(_ended, processes)
+    still = await asyncio.to_thread(_ended, [*nodes.all, *nodes.killed])
     new = {path: size for path, size in shared_files().items() if path not in before}
     seen = steady.seen
     return {

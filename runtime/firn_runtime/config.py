@@ -14,13 +14,15 @@ from firn_runtime import leaf
 MEBIBYTE = 1 << 20
 OVERHEAD_BYTES = 640 * MEBIBYTE
 """Memory of the agent, Ray's processes and an idle engine, measured; the engine's pool never takes it."""
-POOL_SHARE = 0.75
-"""Share of the remaining memory that the engine's pool may hold; the rest is what it does not account for."""
+POOL_SHARE = 0.65
+"""Share of the remaining memory that the engine's pool may hold, less what follows; the rest is not accounted for."""
+UNCOUNTED_BYTES = 280 * MEBIBYTE
+"""Memory that no pool counts, however small the node: what scans decode, batches on their way, the allocator's own."""
 MEMORY_CACHE_SHARE = 0.05
 """Share of the remaining memory for the hottest of what is cached on local disk."""
 HOT_SHARE = 0.25
 """Share of the remaining memory for hot columns kept decoded, where the node has the leaf for them."""
-POOL_SHARE_BESIDE_HOT = 0.55
+POOL_SHARE_BESIDE_HOT = 0.45
 """The pool's share where there are hot columns."""
 ENGINE_BYTES = 192 * MEBIBYTE
 """What an idle engine takes of the overhead."""
@@ -56,7 +58,7 @@ class NodeSettings(BaseSettings):
     def pool_bytes(self) -> int:
         """Bytes of the memory pool that all statements of the engine share."""
         share = POOL_SHARE_BESIDE_HOT if self.hot_bytes else POOL_SHARE
-        return max(SMALLEST_POOL_BYTES, int(self._free_bytes * share))
+        return max(SMALLEST_POOL_BYTES, int(self._free_bytes * share) - UNCOUNTED_BYTES)
 
     @cached_property
     def hot_bytes(self) -> int:

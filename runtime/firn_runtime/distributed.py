@@ -11,6 +11,7 @@ from firn_model.profile import Profile
 
 from firn_runtime.attempt import ENGINE_WAIT_SECONDS, Attempt, Cluster
 from firn_runtime.outcomes import Ended, Send, Stopped, failed
+from firn_runtime.plans.partitions import partitions_for
 from firn_runtime.profiling import Ledger, profile_of, statistics_of
 from firn_runtime.stage import whole
 from firn_runtime.tasks import (
@@ -40,6 +41,7 @@ PLANS: tuple[Plan, ...] = (
     Plan(16, sort_merge=True, alone=True),
 )
 """What is tried in turn while memory runs out; after the last one the statement fails."""
+_FINER_IN_STAGES = 3
 
 
 class RunsWhole(Exception):
@@ -63,7 +65,7 @@ class DistributedStatement:
         self._ledger = Ledger()
         self._plans = PLANS
         if exhausted is not None:
-            self._plans = PLANS[1:]
+            self._plans = PLANS if self._is_finer_in_stages else PLANS[1:]
             self._exhausted(exhausted)
             self._ledger.wasted.append(exhausted.statistics)
         self._began = time.monotonic()
@@ -91,6 +93,17 @@ class DistributedStatement:
         finally:
             self._cluster.members.release(self._dispatch.statement_id)
 
+    @property
+    def _is_finer_in_stages(self) -> bool:
+        """Whether the first plan has a multiple of the partitions that the statement had whole: then that may do."""
+        total = sum(file.size_bytes for table in self._dispatch.tables for file in table.files)
+        return partitions_for(total, self._slots) >= _FINER_IN_STAGES * self._slots
+
+    @property
+    def _slots(self) -> int:
+        cores = max((node.cores for node in self._cluster.members.usable()), default=1)
+        return (self._dispatch.parallelism or cores) * (self._dispatch.nodes + self._most_bursts)
+
     def _exhausted(self, outcome: Finish | Failure) -> None:
         """Note that memory ran out, and what ran until then: it counts for nothing of the next plan's stages."""
         if isinstance(outcome, Failure):
@@ -99,11 +112,10 @@ class DistributedStatement:
 
     async def _plan(self, plan: Plan) -> PlanReply | Failure:
         usable = self._cluster.members.usable()
-        cores = max(node.cores for node in usable)
         homes = [node.pod_uid for node in usable if node.role != ROLE_BURST][: self._dispatch.nodes]
         asked = PlanAsked(
             stage=whole(self._dispatch),
-            slots=(self._dispatch.parallelism or cores) * (self._dispatch.nodes + self._most_bursts),
+            slots=self._slots,
             nodes=tuple(homes),
             finer=plan.finer,
             sort_merge=plan.sort_merge,

@@ -107,6 +107,7 @@ class Engine:
         settings = {**SETTINGS, "datafusion.execution.sort_spill_reservation_bytes": reserved}
         config = SessionConfig(settings).with_target_partitions(cpus)
         self.context = with_leaf(SessionContext(config, runtime), hot.leaf if hot is not None else None)
+        self.pool_bytes = pool_bytes
         self.cache = cache
         self.serving = Serving(hot, self.context, cpus) if hot is not None else None
         self.planner = Planner(SETTINGS)

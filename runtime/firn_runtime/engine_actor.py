@@ -8,7 +8,6 @@ from pathlib import Path
 import ray
 from firn_model.messages import TableSnapshot
 
-from firn_runtime.allocator import keep_freed_memory
 from firn_runtime.config import NodeSettings
 from firn_runtime.executor import answer_once
 
@@ -34,7 +33,6 @@ class EngineActor:
         """
         # Read once by the engine's thread pool, when the first query starts it.
         os.environ["TOKIO_WORKER_THREADS"] = str(max(2, settings.cpu))
-        keep_freed_memory()
         from firn_runtime.cache.file_cache import FileCache
         from firn_runtime.cache.hot_columns import tier
         from firn_runtime.engine import Engine

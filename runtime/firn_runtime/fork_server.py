@@ -25,8 +25,6 @@ from typing import NoReturn
 
 import ray
 
-from firn_runtime.allocator import keep_freed_memory
-
 _PR_SET_PDEATHSIG = 1
 _LARGEST_REQUEST_BYTES = 1 << 20
 _DROPPED = ("--serialized-runtime-env-context", "--language")
@@ -77,7 +75,6 @@ def _serve(listener: socket.socket, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the agent, which gets them too, ends us
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    keep_freed_memory()
     for module in _PRELOADED:
         __import__(module)
     selector = selectors.DefaultSelector()

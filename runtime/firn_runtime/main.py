@@ -25,7 +25,7 @@ from firn_model.names import ROLE_HEAD
 from firn_model.signing import load_public_text
 from pydantic import ValidationError
 
-from firn_runtime import fork_server, leaf
+from firn_runtime import allocator, fork_server, leaf
 from firn_runtime.agent import Agent
 from firn_runtime.attempt import Cluster
 from firn_runtime.config import NodeSettings
@@ -59,6 +59,7 @@ def main() -> None:
         sys.exit(f"firn-node: set these environment variables right: {names}")
     except ValueError:
         sys.exit("firn-node: FIRN_PUBLIC_KEY must be the base64 of a raw Ed25519 public key")
+    allocator.settle(settings.memory_bytes)
     fork_server.start(settings.fork_socket)
     configure(settings.pod_name)
     asyncio.run(_Node(settings, Gate(key, settings.pod_uid), imported).run())

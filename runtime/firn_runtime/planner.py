@@ -16,7 +16,8 @@ from firn_runtime.kept import Kept
 from firn_runtime.operators import SCAN, table_of
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
 from firn_runtime.plans.marking import deal_marked_joins
-from firn_runtime.plans.regrouping import partitions_for, regroup
+from firn_runtime.plans.partitions import partitions_for
+from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import parse, partition_count
 from firn_runtime.plans.windows import sort_by_all_partition_keys

@@ -25,7 +25,7 @@ from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
 from firn_runtime.exchange.tiers import Tier
 from firn_runtime.operators import Reading
 from firn_runtime.plans.cutting import exchange_read
-from firn_runtime.plans.tree import NODE, Node, kind_of, parse, replace_leaf, walk
+from firn_runtime.plans.tree import NODE, Node, kind_of, parse, partition_count, replace_leaf, walk
 from firn_runtime.statistics import measure
 from firn_runtime.tables import Location
 from firn_runtime.tasks import PieceMade, Task
@@ -33,7 +33,12 @@ from firn_runtime.write_stage import write_large, write_streams
 from firn_runtime.writes import Home
 
 EXCHANGE_ROWS = 1 << 16
-"""Rows of a batch that goes from stage to stage."""
+"""Rows of a batch that goes from stage to stage, at most."""
+_LEAST_EXCHANGE_ROWS = 1 << 12
+_ROW_BYTES = 64
+"""What a row that goes from stage to stage is taken to have."""
+_GATHERED_PART = 16
+"""A task gathers such a part of the pool's bytes at most, beside what the pool counts."""
 
 Inputs = Mapping[tuple[int, int], Sequence[Piece]]
 """The pieces to read on this node, by stage and partition."""
@@ -198,6 +203,12 @@ def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:
             raise
 
 
+def exchange_rows(pool_bytes: int, outputs: int) -> int:
+    """Return the rows of a batch to give out, where each of the outputs gathers a batch of its own at the same time."""
+    fitting = pool_bytes // _GATHERED_PART // _ROW_BYTES // max(1, outputs)
+    return max(_LEAST_EXCHANGE_ROWS, min(EXCHANGE_ROWS, fitting))
+
+
 def _executable(engine: Engine, task: Task, root: Node) -> tuple[ExecutionPlan, ExecutionPlan]:
     """Return the plan of a task, and what is to be executed of it: for an exchange its rows in large batches.
 
@@ -206,11 +217,26 @@ def _executable(engine: Engine, task: Task, root: Node) -> tuple[ExecutionPlan, 
     if task.exchange is ExchangeKind.RESULT or task.write is not None:
         plan = ExecutionPlan.from_bytes(engine.context, root.SerializeToString())
         return plan, plan
+    if task.exchange is ExchangeKind.SHUFFLE:
+        _read_apart(root)
     gathered = NODE()
-    gathered.coalesce_batches.rows = EXCHANGE_ROWS
+    gathered.coalesce_batches.rows = exchange_rows(engine.pool_bytes, task.outputs)
     gathered.coalesce_batches.input.CopyFrom(root)
     given = ExecutionPlan.from_bytes(engine.context, gathered.SerializeToString())
     return given.children()[0], given
+
+
+def _read_apart(root: Node) -> None:
+    """Have the input of a shuffle run by tasks of the engine's own, not by those that wait for its partitions.
+
+    Whoever hands a batch to Python takes a thread for it; what the input reads would be spread over as many threads
+    as there are partitions, and each keeps what was read in it, long after it was freed, for reads of its own.
+    """
+    body = root.repartition.input
+    if partition_count(body) > 1:
+        merged = NODE()
+        merged.merge.input.CopyFrom(body)
+        body.CopyFrom(merged)
 
 
 def _localised(engine: Engine, task: Task, root: Node) -> tuple[Lease, bool]:

@@ -4,12 +4,10 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from firn_runtime.plans.partitions import partitions_for
 from firn_runtime.plans.tree import Node, kind_of, walk
 
-GROUP_BYTES = 256 << 20
-"""A partition reads about as much of its files, when that gives each core at least one and at most a few."""
 SMALLEST_GROUP_BYTES = 1 << 20
-_MOST_GROUPS_A_SLOT = 4
 
 Home = Callable[[str], str]
 """Returns the node that a file's cached parts belong on, by the file's path."""
@@ -22,12 +20,6 @@ class _Part:
     start: int
     end: int
     file: Node
-
-
-def partitions_for(total_bytes: int, slots: int) -> int:
-    """Return how many partitions files of so many bytes are worth, on so many cores."""
-    wanted = -(-total_bytes // GROUP_BYTES)
-    return max(min(wanted, _MOST_GROUPS_A_SLOT * slots), slots, 1)
 
 
 def regroup(root: Node, slots: int, home: Home) -> None:
