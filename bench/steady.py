@@ -42,6 +42,8 @@ _dataset: Any = importlib.import_module("tests.verify.dataset")
 
 EPOCH = "epoch-1"
 SHARED = Path("/dev/shm")  # noqa: S108  where Ray keeps its objects
+IN_STAGES = {"FIRN_SMALL_BYTES": "0"}
+"""However small a statement is, it runs on all nodes: else few are there to be lost with one."""
 END_SECONDS = 20.0
 """So long what was let go of may take to be gone."""
 
@@ -71,7 +73,7 @@ class Nodes:
 
     async def add(self, count: int) -> None:
         """Start workers and make them members."""
-        started = [_servers.running_node(self.endpoint) for _ in range(count)]
+        started = [_servers.running_node(self.endpoint, **IN_STAGES) for _ in range(count)]
         joined = await asyncio.gather(*(self.stack.enter_async_context(each) for each in started))
         binds = [node.post("/bind", _cluster.bind(node, EPOCH, self.address)) for node in joined]
         self.workers += joined
@@ -99,7 +101,7 @@ class Nodes:
 async def running(endpoint: str, count: int) -> AsyncIterator[Nodes]:
     """Run a cluster of so many nodes."""
     async with contextlib.AsyncExitStack() as stack:
-        head = await stack.enter_async_context(_servers.running_node(endpoint))
+        head = await stack.enter_async_context(_servers.running_node(endpoint, **IN_STAGES))
         nodes = Nodes(endpoint, head, await _cluster.bound_head(head, EPOCH), stack)
         await nodes.add(count - 1)
         yield nodes
