@@ -205,7 +205,7 @@ class TaskAnswer:
         if self._running is None:
             return Statistics(bytes_from_peers=self._fetched_bytes), ()
         spilled = {tier: sum(piece.size for piece in self._made if piece.tier == tier) for tier in Tier}
-        read = tuple(readings(self._running.plan))
+        read = self._running.readings()
         used = self._running.statistics(read, bytes_produced)
         sums = {
             "bytes_from_peers": self._fetched_bytes,

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ from firn_runtime.engine import Engine
 from firn_runtime.errors import StatementFailedError
 from firn_runtime.exchange.pieces import Piece, PieceStore, Sink
 from firn_runtime.exchange.tiers import Tier
-from firn_runtime.operators import Reading
+from firn_runtime.operators import Reading, readings
 from firn_runtime.plans.cutting import exchange_read
 from firn_runtime.plans.tree import NODE, Node, kind_of, parse, partition_count, replace_leaf, walk
 from firn_runtime.statistics import measure
@@ -55,6 +55,8 @@ class RunningTask:
     lease: Lease
     is_local: bool
     """Whether the cache has all that it reads of tables."""
+    is_apart: bool
+    """Whether the plan has a node more than it was planned with, below its root."""
     started: float = field(default_factory=time.perf_counter)
     rows: int = 0
 
@@ -67,6 +69,11 @@ class RunningTask:
         """Return a number that grows while any part of the plan works."""
         metrics = [metrics for _, metrics in self.plan.collect_metrics()]
         return sum((metric.output_rows or 0) + (metric.elapsed_compute or 0) for metric in metrics)
+
+    def readings(self) -> tuple[Reading, ...]:
+        """Return what its operators tell, those that were planned."""
+        root, *below = readings(self.plan)
+        return (root, *(replace(each, depth=each.depth - 1) for each in below[1:])) if self.is_apart else (root, *below)
 
     def stop(self) -> None:
         """Let go of the rows to come."""
@@ -194,10 +201,11 @@ def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:
         _fill(root, inputs)
         lease, is_local = _localised(engine, task, root)
         try:
+            is_apart = task.exchange is ExchangeKind.SHUFFLE and task.write is None and _read_apart(root)
             plan, given = _executable(engine, task, root)
             numbers = range(task.outputs) if task.exchange is ExchangeKind.SHUFFLE else task.partitions
             streams = {number: engine.context.execute(given, number) for number in numbers}
-            return RunningTask(task, plan, streams, task.object_store, lease, is_local)
+            return RunningTask(task, plan, streams, task.object_store, lease, is_local, is_apart)
         except BaseException:
             lease.close()
             raise
@@ -217,8 +225,6 @@ def _executable(engine: Engine, task: Task, root: Node) -> tuple[ExecutionPlan, 
     if task.exchange is ExchangeKind.RESULT or task.write is not None:
         plan = ExecutionPlan.from_bytes(engine.context, root.SerializeToString())
         return plan, plan
-    if task.exchange is ExchangeKind.SHUFFLE:
-        _read_apart(root)
     gathered = NODE()
     gathered.coalesce_batches.rows = exchange_rows(engine.pool_bytes, task.outputs)
     gathered.coalesce_batches.input.CopyFrom(root)
@@ -226,17 +232,21 @@ def _executable(engine: Engine, task: Task, root: Node) -> tuple[ExecutionPlan, 
     return given.children()[0], given
 
 
-def _read_apart(root: Node) -> None:
+def _read_apart(root: Node) -> bool:
     """Have the input of a shuffle run by tasks of the engine's own, not by those that wait for its partitions.
+
+    Return whether that took a node: an input of one partition is left as it is.
 
     Whoever hands a batch to Python takes a thread for it; what the input reads would be spread over as many threads
     as there are partitions, and each keeps what was read in it, long after it was freed, for reads of its own.
     """
     body = root.repartition.input
-    if partition_count(body) > 1:
-        merged = NODE()
-        merged.merge.input.CopyFrom(body)
-        body.CopyFrom(merged)
+    if partition_count(body) == 1:
+        return False
+    merged = NODE()
+    merged.merge.input.CopyFrom(body)
+    body.CopyFrom(merged)
+    return True
 
 
 def _localised(engine: Engine, task: Task, root: Node) -> tuple[Lease, bool]:
