@@ -14,7 +14,8 @@ from firn_runtime.errors import CannotCutError
 from firn_runtime.planner import Planner
 from firn_runtime.plans.cutting import StageCut, cut
 from firn_runtime.plans.marking import deal_marked_joins
-from firn_runtime.plans.regrouping import partitions_for, regroup
+from firn_runtime.plans.partitions import partitions_for
+from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import NODE, kind_of, marks_left, parse, partition_count, walk
 from firn_runtime.plans.windows import sort_by_all_partition_keys

@@ -1,9 +1,10 @@
 """What a node's memory is shared out to, and what no pool counts."""
 
+import os
 from typing import Any
 
 import pytest
-from firn_runtime import allocator, config
+from firn_runtime import allocator, config, leaf
 from firn_runtime.config import MEBIBYTE, NodeSettings
 from firn_runtime.task_engine import EXCHANGE_ROWS, exchange_rows
 
@@ -20,7 +21,7 @@ def node(memory_bytes: int) -> NodeSettings:
 def test_what_a_node_gives_out_leaves_room_for_what_is_not_counted(
     monkeypatch: pytest.MonkeyPatch, gibibytes: int, has_leaf: bool
 ) -> None:
-    monkeypatch.setattr(config.leaf, "missing_because", lambda: None if has_leaf else "it is not there")
+    monkeypatch.setattr(leaf, "missing_because", lambda: None if has_leaf else "it is not there")
     settings = node(gibibytes * GIB)
     assert (settings.hot_bytes > 0) == has_leaf
     given = settings.pool_bytes + settings.hot_bytes + settings.exchange_memory_bytes + settings.memory_cache_bytes
@@ -52,7 +53,7 @@ def test_freed_memory_is_given_back_where_it_is_scarce(monkeypatch: pytest.Monke
     for other in others:
         monkeypatch.delenv(other, raising=False)
     allocator.settle(2 * GIB)
-    assert allocator.os.environ[name] == "7"
-    assert {other: allocator.os.environ[other] for other in others} == {other: scarce[other] for other in others}
+    assert os.environ[name] == "7"
+    assert {other: os.environ[other] for other in others} == {other: scarce[other] for other in others}
     for other in others:
         monkeypatch.delenv(other)
