@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from firn_services.store.logins import LoginStore, TokenRecord
 from firn_services.store.statements import DuplicateRequestError, StatementStore
 from firn_services.store.tables import metadata
 from firn_services.store.writer import Writer
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from tests.postgres import Postgres, on_both_databases
@@ -157,6 +158,21 @@ async def test_one_bad_write_in_a_group_spoils_only_itself(store: StatementStore
     refused = [o for o in outcomes if isinstance(o, DuplicateRequestError)]
     assert len(refused) == 40
     assert len(store.unfinished()) == 40
+
+
+async def test_the_writer_goes_on_when_who_waited_is_gone(store: StatementStore, writer: Writer) -> None:
+    begun, gone = threading.Event(), threading.Event()
+
+    def slow(_: Connection) -> None:
+        begun.set()
+        assert gone.wait(10)
+
+    waiting = writer.submit(slow)
+    assert begun.wait(10)
+    assert waiting.cancel()
+    gone.set()
+    await store.accept(record(1))
+    assert store.read("id-1") is not None
 
 
 @on_both_databases

@@ -1,10 +1,11 @@
 """The one writer: writes that arrive together share one transaction and so one fsync (group commit)."""
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,14 +84,13 @@ class Writer:
                 outcomes.extend((write, self._apply(connection, write, alone=len(group) == 1)) for write in group)
         except SQLAlchemyError as error:
             log.exception("store write failed")
-            for write in group:
-                write.done.set_exception(error)
-            return
+            outcomes = [(write, error) for write in group]
         for write, outcome in outcomes:
-            if isinstance(outcome, SQLAlchemyError):
-                write.done.set_exception(outcome)
-            else:
-                write.done.set_result(outcome)
+            with contextlib.suppress(InvalidStateError):  # who waited for it is gone
+                if isinstance(outcome, SQLAlchemyError):
+                    write.done.set_exception(outcome)
+                else:
+                    write.done.set_result(outcome)
 
     @staticmethod
     def _apply(connection: Connection, write: _Write, *, alone: bool) -> Any:
