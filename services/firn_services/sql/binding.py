@@ -8,9 +8,10 @@ from sqlglot import exp
 
 from firn_services.catalog.names import Bound as Limit
 from firn_services.catalog.names import CatalogReader, CatalogTable
-from firn_services.sql.check import check
+from firn_services.sql.check import check, empty
 from firn_services.sql.columns import name_columns
 from firn_services.sql.dialect import Engine
+from firn_services.sql.exact import keep_exact
 from firn_services.sql.meanings import keep_meanings
 from firn_services.sql.outer_joins import keep_missing_apart
 from firn_services.sql.predicates import bounds
@@ -52,9 +53,11 @@ def bind(
         name_columns(statement, naming)
     keep_conditions_above_totals(statement)
     keep_meanings(statement, tables)
+    context = empty(tables)
+    keep_exact(statement, context)
     statement = pick_rows_before_joins(statement, tables)
     sql = keep_missing_apart(statement, tables).sql(dialect=Engine, comments=False)
-    schema = check(sql, tables, text)
+    schema = check(sql, context, text)
     snapshots = tuple(_snapshot(name, t, catalog, limits.get(t.name, ())) for name, t in tables.items())
     return Bound(sql, schema, tables, snapshots)
 

@@ -22,33 +22,43 @@ _FUNCTION = re.compile(r"Invalid function '(?P<name>[^']+)'")
 _NAMED_FUNCTION = re.compile(r"Function '(?P<name>\w+)'|'(?P<call>\w+)\(")
 
 
-def check(sql: str, tables: dict[str, CatalogTable], text: str) -> pa.Schema:
-    """Return the result's schema. Raises StatementFailedError with the reason and its position in the user's text."""
+def empty(tables: dict[str, CatalogTable]) -> SessionContext:
+    """Return an engine that has the tables, without rows."""
     context = SessionContext(SessionConfig().with_target_partitions(1))
     for name, table in tables.items():
         context.register_record_batches(name, [[pa.RecordBatch.from_pylist([], schema=table.schema)]])
+    return context
+
+
+def check(sql: str, context: SessionContext, text: str) -> pa.Schema:
+    """Return the result's schema. Raises StatementFailedError with the reason and its position in the user's text.
+
+    `context`: an engine that has the statement's tables, see `empty`.
+    """
     try:
-        frame = context.sql(sql)
-        schema: pa.Schema = frame.schema()
+        return schema_of(sql, context)
     except (ValueError, RuntimeError) as error:
         raise explain(str(error), text) from error
     except Exception as error:
         if type(error) is not Exception:  # the engine raises plain Exception for its own errors
             raise
         raise explain(str(error), text) from error
-    _check_types(frame, text)
-    return schema
 
 
-def _check_types(frame: object, text: str) -> None:
-    """Raise what the engine's analyzer says of types. Constant folding may fail where a row never gets: leave it."""
+def schema_of(sql: str, context: SessionContext) -> pa.Schema:
+    """Return the schema that the result has, once types are made to fit: CASE is not of its first branch's type.
+
+    Constant folding may fail where a row never gets: then it is the schema before that. Raises the engine's errors.
+    """
+    frame = context.sql(sql)
     try:
-        frame.optimized_logical_plan()  # type: ignore[attr-defined]
+        fitted = context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
     except Exception as error:
-        if type(error) not in (Exception, ValueError, RuntimeError):
+        if type(error) not in (Exception, ValueError, RuntimeError) or "Optimizer rule" not in str(error):
             raise
-        if "Optimizer rule" not in str(error):
-            raise explain(str(error), text) from error
+        fitted = frame
+    schema: pa.Schema = fitted.schema()
+    return schema
 
 
 def explain(message: str, text: str) -> StatementFailedError:

@@ -16,7 +16,7 @@ from sqlglot import exp
 from firn_services.catalog.names import CatalogTable, TableName
 from firn_services.errors import StatementFailedError
 from firn_services.sql.binding import bind
-from firn_services.sql.check import check
+from firn_services.sql.check import check, empty
 from firn_services.sql.commands import Command, Nothing
 from firn_services.sql.copy_options import options_of
 from firn_services.sql.dialect import Engine
@@ -85,7 +85,7 @@ def _load(scope: Scope, target: exp.Expr, uri: str, options: dict[str, Any]) -> 
     )
     items = [_item(field, columns, options.get("NULL_IF", ())) for field in table.schema]
     sql = f'SELECT {", ".join(items)} FROM "{_STAGED}"'  # noqa: S608  written by sqlglot
-    check(sql, {_STAGED: staged}, scope.text)
+    check(sql, empty({_STAGED: staged}), scope.text)
     snapshot = TableSnapshot(
         name=_STAGED,
         schema_ipc_base64=base64.b64encode(staged.schema.serialize().to_pybytes()).decode(),

@@ -8,7 +8,7 @@ from firn_services.catalog.names import CatalogReader, TableName
 from firn_services.errors import StatementFailedError
 from firn_services.sql import changes, copies, maintenance
 from firn_services.sql.binding import Bound, bind
-from firn_services.sql.check import check
+from firn_services.sql.check import check, empty
 from firn_services.sql.classify import column_fields, sorted_by
 from firn_services.sql.commands import Command, CreateTable
 from firn_services.sql.dialect import Engine
@@ -130,7 +130,7 @@ def _require_castable(scope: Scope, bound: Bound, value: exp.Expr, source: pa.Fi
     if isinstance(value, exp.Column):
         return
     try:
-        check(_over(bound, value.sql(dialect=Engine)), bound.tables, scope.text)
+        check(_over(bound, value.sql(dialect=Engine)), empty(bound.tables), scope.text)
     except StatementFailedError as error:
         message = f"column {field.name} has type {field.type} and cannot take {source.type}"
         raise StatementFailedError(StatementError.TYPE, message) from error
