@@ -20,7 +20,7 @@ from firn_local.layout import Layout
 from tests.verify import suites
 from tests.verify.dataset import Dataset, serving
 from tests.verify.differences import REFUSED
-from tests.verify.matrix import Condition, Setting, by_turns, settings
+from tests.verify.matrix import NODES, Condition, Setting, by_turns, settings
 from tests.verify.running import Ready, rig
 from tests.verify.suites import Suite, UnansweredError
 
@@ -108,7 +108,7 @@ async def main() -> int:
     code = "".join(hash_tree(checkout / part)[:8] for part in ("runtime/firn_runtime", "services/firn_services/sql"))
     journal = Journal(cache.root / "verify" / f"{code}-{options.seed}.jsonl")
     _say(f"outcomes are kept in {journal.path}")
-    every = [s for s in settings() if options.nodes is None or s.nodes in options.nodes]
+    every = [s for s in settings() if s.nodes in options.nodes and s.condition in options.conditions]
     seen: Counter[str] = Counter()
     with serving() as endpoint:
         server = Server(endpoint)
@@ -130,7 +130,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", type=int, default=10_000, help="how many random statements")
     parser.add_argument("--scales", nargs="*", default=["0.01", "1"], help="scale factors of TPC-H and TPC-DS")
-    parser.add_argument("--nodes", nargs="*", type=int, help="only clusters of these sizes")
+    parser.add_argument("--nodes", nargs="*", type=int, default=NODES, help="only clusters of these sizes")
+    conditions = list(Condition)
+    parser.add_argument("--conditions", nargs="*", type=Condition, default=conditions, help="only under these")
     return parser.parse_args()
 
 

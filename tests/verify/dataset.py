@@ -141,8 +141,11 @@ def _plain(column: pa.Field) -> pa.Field:
     return column.with_type(pa.large_string()) if column.type in (pa.string(), pa.string_view()) else column
 
 
-def solve(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
-    """Return DuckDB's answer."""
+def solve(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> Answer | None:
+    """Return DuckDB's answer; None when it has more rows than that."""
+    counted = f"SELECT COUNT(*) FROM (SELECT 1 FROM ({sql}) AS every LIMIT {most_rows + 1}) AS first_ones"
+    if connection.sql(counted).fetchall() > [(most_rows,)]:
+        return None
     return as_answer(connection.sql(sql).to_arrow_table())
 
 

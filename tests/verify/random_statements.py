@@ -27,6 +27,15 @@ def random_statement(seed: int) -> Statement:
     return Statement(f"random {seed}", firn, duckdb, ordered)
 
 
+def with_equal_rows_counted(statement: Statement) -> Statement:
+    """Return a statement of a random one's rows, equal ones as one with their number: for those of far too many."""
+
+    def counted(text: str) -> str:
+        return f"SELECT *, COUNT(*) AS number FROM ({text}) AS every GROUP BY ALL"
+
+    return Statement(statement.name, counted(statement.firn), counted(statement.duckdb), is_ordered=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Query:
     """A query whose columns are called c1, c2 and so on."""
