@@ -320,8 +320,7 @@ class PoolController:
         async with self._beside_claims:
             yield
             waiting = PAUSE_A_WAITING_CLAIM_SECONDS * len(self._account.state.headless_of_pool(pool.name))
-            fullness = (share - DRY_SHARE) / (1 - DRY_SHARE)
-            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS * fullness + min(waiting, LONGEST_WAIT_SECONDS))
+            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS * share + min(waiting, LONGEST_WAIT_SECONDS))
 
     def _refused(self, pool: Pool, error: ApiError) -> None:
         self._refusals[pool.name] = (utc_now(), str(error))
