@@ -17,12 +17,12 @@ import pyarrow as pa
 from firn_model.frames import FrameReader, FrameType
 from firn_model.messages import Dispatch, Failure, Finish, Member, ObjectStoreAccess, Statistics
 from firn_model.names import ROLE_HEAD, ROLE_WORKER
-from firn_runtime import allocator
-from firn_runtime.attempt import Cluster
-from firn_runtime.coordinator import Coordinator
+from firn_runtime.engine import allocator
 from firn_runtime.exchange.tickets import key_of
-from firn_runtime.executor import EngineProcess, Executor
-from firn_runtime.members import MemberNode, Members
+from firn_runtime.node.executor import EngineProcess, Executor
+from firn_runtime.node.members import MemberNode, Members
+from firn_runtime.statements.attempt import Cluster
+from firn_runtime.statements.coordinator import Coordinator
 from firn_services.sql.query import Query
 
 

@@ -9,7 +9,7 @@ from firn_model.names import AGENT_PORT
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from firn_runtime import leaf
+from firn_runtime.engine import leaf
 
 MEBIBYTE = 1 << 20
 OVERHEAD_BYTES = 640 * MEBIBYTE

@@ -4,7 +4,7 @@ A node begins with a Ray head of its own. When it is bound as worker or burst no
 """
 
 # Ray comes first: it reads its switches when it is imported, and importing it is the longest part of the boot.
-from firn_runtime.ray_head import RayHead  # isort: skip
+from firn_runtime.node.ray_head import RayHead  # isort: skip
 
 import asyncio
 import contextlib
@@ -25,22 +25,23 @@ from firn_model.names import ROLE_HEAD
 from firn_model.signing import load_public_text
 from pydantic import ValidationError
 
-from firn_runtime import allocator, fork_server, leaf
-from firn_runtime.agent import Agent
-from firn_runtime.attempt import Cluster
 from firn_runtime.config import NodeSettings
-from firn_runtime.coordinator import Coordinator
+from firn_runtime.engine import allocator, leaf
 from firn_runtime.errors import EngineLostError, RayJoinError, RuntimeFault
 from firn_runtime.exchange.tickets import key_of
-from firn_runtime.executor import EngineProcess, Executor, answer_once
-from firn_runtime.gate import Gate
-from firn_runtime.joining import Joining
 from firn_runtime.logs import configure
-from firn_runtime.members import MemberNode, Members
 from firn_runtime.metrics import NodeMetrics
-from firn_runtime.ray_node import descendants, kill_all
-from firn_runtime.ray_worker import JoinRequest, RayWorker
-from firn_runtime.warmup import warm
+from firn_runtime.node import fork_server
+from firn_runtime.node.agent import Agent
+from firn_runtime.node.executor import EngineProcess, Executor, answer_once
+from firn_runtime.node.gate import Gate
+from firn_runtime.node.joining import Joining
+from firn_runtime.node.members import MemberNode, Members
+from firn_runtime.node.ray_node import descendants, kill_all
+from firn_runtime.node.ray_worker import JoinRequest, RayWorker
+from firn_runtime.node.warmup import warm
+from firn_runtime.statements.attempt import Cluster
+from firn_runtime.statements.coordinator import Coordinator
 
 MOST_EARLY_ENGINE_DEATHS = 10
 _SHUTDOWN_SECONDS = 2.0
@@ -212,7 +213,7 @@ class _Node:
             await asyncio.sleep(_ENGINE_STEP_SECONDS)
 
     async def _start_engine(self, number: int) -> EngineProcess:
-        from firn_runtime.engine_actor import EngineActor
+        from firn_runtime.engine.actor import EngineActor
 
         folder: Path = self._settings.engine_socket
         await asyncio.to_thread(_clean, folder)

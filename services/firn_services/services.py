@@ -11,34 +11,32 @@ from typing import TYPE_CHECKING
 import structlog
 from firn_model.signing import load_private_key
 
-from firn_services.acceleration import Acceleration
-from firn_services.account import Account
-from firn_services.adviser import Adviser
-from firn_services.answer import Answerer
-from firn_services.attempt import Runner
 from firn_services.catalog.expiry import Expiry
 from firn_services.catalog.iceberg import IcebergCatalog
 from firn_services.catalog.names import SchemaName
 from firn_services.config import Settings
 from firn_services.decide.burst import BurstTerms
-from firn_services.dispatcher import Dispatcher
 from firn_services.errors import ServicesError
-from firn_services.event_history import EventHistory
-from firn_services.exchange import Exchange
-from firn_services.experience import Experience
-from firn_services.history_reader import HistoryReader
+from firn_services.history.adviser import Adviser
+from firn_services.history.events import EventHistory
+from firn_services.history.load import LoadHistory
+from firn_services.history.reader import HistoryReader
 from firn_services.kube.api import CLUSTERS, WAREHOUSES, KubeApi
 from firn_services.kube.clusters import ClusterWriter
 from firn_services.kube.lease import ServicesLease
 from firn_services.kube.warehouses import WarehouseWriter
 from firn_services.kube.watch import Follower
-from firn_services.load_history import LoadHistory
 from firn_services.login import Logins
 from firn_services.objects import ObjectStore
-from firn_services.parts import NodeCapacity, Parts
 from firn_services.sql.compile import Compiler
 from firn_services.sql.resolve import Defaults
-from firn_services.statements import Statements
+from firn_services.statements.acceleration import Acceleration
+from firn_services.statements.answer import Answerer
+from firn_services.statements.attempt import Runner
+from firn_services.statements.dispatcher import Dispatcher
+from firn_services.statements.exchange import Exchange
+from firn_services.statements.statements import Statements
+from firn_services.statements.writing import Writes
 from firn_services.store.database import open_database
 from firn_services.store.events import EventStore
 from firn_services.store.load import LoadStore
@@ -48,8 +46,10 @@ from firn_services.store.needs import NeedStore
 from firn_services.store.statements import StatementStore
 from firn_services.store.work import WorkStore
 from firn_services.store.writer import Writer
-from firn_services.warehouse_admin import WarehouseAdmin
-from firn_services.writing import Writes
+from firn_services.warehouses.account import Account
+from firn_services.warehouses.admin import WarehouseAdmin
+from firn_services.warehouses.experience import Experience
+from firn_services.warehouses.parts import NodeCapacity, Parts
 
 if TYPE_CHECKING:
     from firn_services.traces import Traces

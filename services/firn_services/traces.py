@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from firn_services.record import StatementRecord
+from firn_services.statements.record import StatementRecord
 
 SEND_AFTER_MILLISECONDS = 500
 GIVE_UP_SECONDS = 5

@@ -1,6 +1,6 @@
 """The services' side of one warehouse: its queue and its reports, by the services' own decisions.
 
-What `firn_services.warehouse_queue` does with an event loop, this does with the simulated clock.
+What `firn_services.warehouses.queue` does with an event loop, this does with the simulated clock.
 """
 
 from collections.abc import Callable

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.hot_columns import tier
-from firn_runtime.engine import Engine
-from firn_runtime.engine_server import EngineServer
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.server import EngineServer
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import key_of
 

@@ -16,11 +16,11 @@ from typing import Any
 from firn_model.frames import FrameReader
 from firn_model.messages import Dispatch, Member, ObjectStoreAccess, TableSnapshot
 from firn_model.names import ROLE_BURST, ROLE_HEAD, ROLE_WORKER
-from firn_runtime.attempt import Cluster
-from firn_runtime.coordinator import Coordinator
 from firn_runtime.exchange.tickets import key_of
-from firn_runtime.executor import EngineProcess, Executor
-from firn_runtime.members import MemberNode, Members
+from firn_runtime.node.executor import EngineProcess, Executor
+from firn_runtime.node.members import MemberNode, Members
+from firn_runtime.statements.attempt import Cluster
+from firn_runtime.statements.coordinator import Coordinator
 
 from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, Answer, answer_of
 

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from datafusion import SessionContext
 from firn_model.messages import DataFile, ObjectStoreAccess, TableSnapshot
-from firn_runtime.binding import Binder
+from firn_runtime.engine.binding import Binder
+from firn_runtime.engine.stage import Stage
+from firn_runtime.engine.tables import Stores
 from firn_runtime.kept import Kept
-from firn_runtime.stage import Stage
-from firn_runtime.tables import Stores
 
 ACCESS = ObjectStoreAccess(endpoint="http://127.0.0.1:9", access_key_id="a", secret_access_key="b")
 SETTINGS = {"datafusion.execution.target_partitions": "2"}

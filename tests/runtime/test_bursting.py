@@ -2,9 +2,9 @@
 
 import pytest
 from firn_model.messages import BurstOffer, BurstWish
-from firn_runtime.bursting import burst_wish
 from firn_runtime.schedule.machine import Schedule
 from firn_runtime.schedule.words import NodeUsable, StageSpec, TaskDone, TaskSpec
+from firn_runtime.statements.bursting import burst_wish
 
 TASK_BYTES = 1_000_000_000
 TASK_SECONDS = 10.0

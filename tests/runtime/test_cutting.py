@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from datafusion import SessionContext
 from firn_model.profile import ExchangeKind
-from firn_runtime.engine import SETTINGS
+from firn_runtime.engine.engine import SETTINGS
 from firn_runtime.errors import CannotCutError
-from firn_runtime.planner import Planner
 from firn_runtime.plans.cutting import StageCut, cut
 from firn_runtime.plans.marking import deal_marked_joins
 from firn_runtime.plans.partitions import partitions_for
@@ -19,6 +18,7 @@ from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import NODE, kind_of, marks_left, parse, partition_count, walk
 from firn_runtime.plans.windows import sort_by_all_partition_keys
+from firn_runtime.statements.planner import Planner
 
 MARKING = "SELECT a.v FROM {} WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.v <> a.v)"
 SHUFFLE, GATHER, RESULT = ExchangeKind.SHUFFLE, ExchangeKind.GATHER, ExchangeKind.RESULT

@@ -233,10 +233,10 @@ async def test_a_node_that_joins_later_gets_work(small_lake: Lake, tpch: Tpch) -
 
 async def test_the_doors_are_shut_to_others(pair: LocalCluster) -> None:
     """A request without the cluster's ticket gets nothing, not even an answer."""
+    from firn_runtime.engine.tasks import Fetch
     from firn_runtime.errors import EngineLostError
     from firn_runtime.exchange.tickets import key_of
-    from firn_runtime.executor import StageRun
-    from firn_runtime.tasks import Fetch
+    from firn_runtime.node.executor import StageRun
 
     request = Fetch(statement_id="s", names=("x",))
     for token in ("another cluster", ""):

@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model import signing
 from firn_model.messages import Drain, RefusalReason
-from firn_runtime.gate import Gate
-from firn_runtime.state import Refuse
+from firn_runtime.node.gate import Gate
+from firn_runtime.node.state import Refuse
 
 KEY = Ed25519PrivateKey.generate()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from firn_local.cache import Cache
 from firn_local.layout import Layout
 from firn_local.tpch import as_answer
 from firn_model.messages import Finish
-from firn_runtime import leaf
+from firn_runtime.engine import leaf
 
 from tests.runtime.local_cluster import local_cluster
 from tests.verify import suites

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from firn_model.messages import Member, MembersReply
 from firn_model.names import ROLE_BURST, ROLE_HEAD, ROLE_WORKER
-from firn_runtime.members import Members
-from firn_runtime.membership import MemberNode, Membership, hold, lose, release, serve, tell
+from firn_runtime.node.members import Members
+from firn_runtime.node.membership import MemberNode, Membership, hold, lose, release, serve, tell
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = T0 + timedelta(seconds=5)

@@ -9,7 +9,7 @@ import pytest_asyncio
 from firn_model.messages import Finish, TableSnapshot
 from firn_model.profile import Profile
 from firn_model.statements import StatementError
-from firn_runtime.distributed import PLANS
+from firn_runtime.statements.distributed import PLANS
 
 from tests.runtime.conftest import Answer, Lake
 from tests.runtime.local_cluster import LocalCluster, local_cluster

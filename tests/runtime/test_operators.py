@@ -6,7 +6,7 @@ import pytest
 from datafusion import SessionConfig, SessionContext
 from firn_model.messages import DataFile, TableSnapshot
 from firn_model.profile import MOST_DETAIL, OperatorProfile
-from firn_runtime.operators import described, operators_of, readings, summed, table_of
+from firn_runtime.engine.operators import described, operators_of, readings, summed, table_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from firn_model.messages import TableSnapshot
 from firn_runtime.cache.file_cache import FileCache
-from firn_runtime.engine import Engine
-from firn_runtime.stage import Stage
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.stage import Stage
 
 ROWS = 50_000
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 from datafusion import SessionContext
 from firn_model.messages import DataFile, Progress, Statistics, TableSnapshot
-from firn_runtime.operators import readings
-from firn_runtime.profiling import Ledger, Ran
-from firn_runtime.progress import ALMOST, progress_of, progress_of_whole
+from firn_runtime.engine.operators import readings
 from firn_runtime.schedule.machine import Schedule
 from firn_runtime.schedule.words import NodeUsable, StageSpec, TaskDone, TaskId, TaskSpec, Why
+from firn_runtime.statements.profiling import Ledger, Ran
+from firn_runtime.statements.progress import ALMOST, progress_of, progress_of_whole
 from pyarrow import parquet
 
 SCAN = StageSpec(tasks=(TaskSpec(), TaskSpec()), inputs=(), is_scan=True, is_result=False)

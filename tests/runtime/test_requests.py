@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from firn_model.messages import DataFile, ObjectStoreAccess, TableSnapshot
 from firn_runtime.cache.file_cache import FileCache
-from firn_runtime.engine import Engine
-from firn_runtime.stage import Stage
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.stage import Stage
 
 pytestmark = pytest.mark.component
 FILES = 3

@@ -4,9 +4,10 @@ import os
 from typing import Any
 
 import pytest
-from firn_runtime import allocator, config, leaf
+from firn_runtime import config
 from firn_runtime.config import MEBIBYTE, NodeSettings
-from firn_runtime.task_engine import EXCHANGE_ROWS, exchange_rows
+from firn_runtime.engine import allocator, leaf
+from firn_runtime.engine.task_engine import EXCHANGE_ROWS, exchange_rows
 
 GIB = 1 << 30
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 from firn_model.messages import RefusalReason
 from firn_model.names import ROLE_BURST, ROLE_HEAD, ROLE_WORKER
-from firn_runtime.state import (
+from firn_runtime.node.state import (
     MOST_HELD,
     Accept,
     BindAsked,

@@ -15,7 +15,7 @@ from firn_model.messages import Cancel, Finish, ObjectStoreAccess
 from firn_model.statements import StatementError
 from firn_model.writes import FileFormat, TextOptions, WriteTarget, WrittenFile
 from firn_runtime.errors import StatementFailedError
-from firn_runtime.writes import ROW_GROUP_BYTES, write_partition
+from firn_runtime.writing.writes import ROW_GROUP_BYTES, write_partition
 from pyiceberg.conversions import from_bytes
 from pyiceberg.types import DateType, DecimalType, LongType, StringType, TimestampType
 

@@ -11,8 +11,8 @@ import pytest_asyncio
 from firn_model.messages import DataFile, Finish, TableSnapshot
 from firn_model.statements import StatementError
 from firn_runtime.cache.placement import owner
-from firn_runtime.tables import Location
-from firn_runtime.writes import Home, named_at_home
+from firn_runtime.engine.tables import Location
+from firn_runtime.writing.writes import Home, named_at_home
 
 from tests.runtime.conftest import Answer, Lake
 from tests.runtime.local_cluster import LocalCluster, local_cluster

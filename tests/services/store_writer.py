@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 
 from firn_model.statements import StatementState
-from firn_services.record import StatementRecord
+from firn_services.statements.record import StatementRecord
 from firn_services.store.database import open_database
 from firn_services.store.statements import StatementStore
 from firn_services.store.writer import Writer

@@ -8,7 +8,8 @@ from datafusion import SessionContext
 from firn_local.cache import Cache
 from firn_local.layout import Layout
 from firn_local.tpch import Tpch
-from firn_services.catalog.names import Bound, CatalogReader, SchemaName, TableName
+from firn_services.catalog.names import Bound, SchemaName, TableName
+from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.commands import (
     CreateSchema,

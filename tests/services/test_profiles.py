@@ -5,7 +5,7 @@ import pytest
 from firn_model.messages import Failure, Statistics
 from firn_model.profile import ExchangeKind, OperatorProfile, Profile, StageProfile
 from firn_model.statements import StatementError
-from firn_services.profiles import MOST_STAGES, bounded, in_turn
+from firn_services.history.profiles import MOST_STAGES, bounded, in_turn
 
 from tests.services.account import TestAccount
 from tests.services.fake_head import breaks, fails, never, rows

@@ -100,7 +100,7 @@ async def test_history_is_read_by_itself_and_within_bounds(
     history = "TABLE(INFORMATION_SCHEMA.QUERY_HISTORY())"
     assert "read by itself" in (await failed(account, f"SELECT * FROM {history}, D.S.T"))["message"]
     assert "does not exist" in (await failed(account, f"SELECT * FROM {history}, D.S.NOBODY"))["message"]
-    monkeypatch.setattr("firn_services.history_reader.SECONDS", 0.5)
+    monkeypatch.setattr("firn_services.history.reader.SECONDS", 0.5)
     many = ", ".join(f"{history} h{at}" for at in range(20))
     assert (await failed(account, f"SELECT COUNT(DISTINCT h1.QUERY_ID || h2.QUERY_ID) FROM {many}"))[
         "error"

@@ -15,7 +15,7 @@ from firn_model.messages import Statistics
 from firn_model.profile import ExchangeKind, Profile, StageProfile
 from firn_model.sizes import WarehouseSize
 from firn_model.statements import StatementState
-from firn_services.record import ResultRecord, StatementRecord, TransitionError
+from firn_services.statements.record import ResultRecord, StatementRecord, TransitionError
 from firn_services.store.database import migrate, open_database
 from firn_services.store.logins import LoginStore, TokenRecord
 from firn_services.store.statements import DuplicateRequestError, StatementStore

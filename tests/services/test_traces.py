@@ -9,7 +9,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_model.messages import Dispatch, Finish, Statistics
 from firn_model.profile import ExchangeKind, Profile, StageProfile, TaskProfile
-from firn_runtime.tracing import Tracing
+from firn_runtime.statements.tracing import Tracing
 from firn_services.config import Settings
 
 from tests.otlp import OtlpReceiver

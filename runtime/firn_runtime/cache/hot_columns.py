@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from firn_runtime.cache.heat import Asked, Verdict, room, verdict
 from firn_runtime.cache.lru import Formers, Lru
-from firn_runtime.leaf import LeafModule, load
+from firn_runtime.engine.leaf import LeafModule, load
 
 _FILES = 1 << 14
 COLUMN_BYTES = 256

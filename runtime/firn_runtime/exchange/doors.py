@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 from firn_model.frames import FrameType, encode
 
+from firn_runtime.engine.tasks import MISSING_PIECE, PIECE_LENGTH, Discard, Drop, Fetch, Hold
 from firn_runtime.exchange.overflow import StoreOverflow
 from firn_runtime.exchange.peers import CHUNK_BYTES
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tiers import Tier
-from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Discard, Drop, Fetch, Hold
-from firn_runtime.writes import delete_files
+from firn_runtime.writing.writes import delete_files
 
 _DONE = encode(FrameType.FINISH, b"{}")
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
+from firn_runtime.engine.stage import GREETING, LENGTH
+from firn_runtime.engine.tasks import MISSING_PIECE, PIECE_LENGTH, Fetch, PieceAddress, TaskInput
 from firn_runtime.errors import PieceLostError
 from firn_runtime.exchange.peers import Peer
 from firn_runtime.exchange.pieces import Piece, PieceStore
 from firn_runtime.exchange.tickets import ticket
 from firn_runtime.exchange.tiers import Tier
-from firn_runtime.stage import GREETING, LENGTH
-from firn_runtime.tasks import MISSING_PIECE, PIECE_LENGTH, Fetch, PieceAddress, TaskInput
 
 
 class Fetcher:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from firn_services.doors.access import Caller, ServicesOf, caller_in, services_in
 from firn_services.doors.replies import as_json
 from firn_services.errors import MalformedError
-from firn_services.record import ResultRecord
-from firn_services.results import chunks
 from firn_services.services import Services
+from firn_services.statements.record import ResultRecord
+from firn_services.statements.results import chunks
 
 router = APIRouter()
 ARROW = "application/vnd.apache.arrow.stream"

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 from firn_services.doors.access import Caller, ServicesOf
 from firn_services.sql.resolve import canonical_text
 from firn_services.sql.warehouse_options import size
-from firn_services.warehouse_view import view
+from firn_services.warehouses.view import view
 
 router = APIRouter()
 

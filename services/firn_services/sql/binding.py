@@ -7,7 +7,8 @@ from firn_model.messages import TableSnapshot
 from sqlglot import exp
 
 from firn_services.catalog.names import Bound as Limit
-from firn_services.catalog.names import CatalogReader, CatalogTable
+from firn_services.catalog.names import CatalogTable
+from firn_services.catalog.reader import CatalogReader
 from firn_services.sql.check import check, empty
 from firn_services.sql.columns import name_columns
 from firn_services.sql.dialect import Engine

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_services.catalog.names import CatalogReader, TableName
+from firn_services.catalog.names import TableName
+from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.binding import bind
 from firn_services.sql.classify import classify

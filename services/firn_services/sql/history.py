@@ -14,7 +14,8 @@ import pyarrow as pa
 from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_services.catalog.names import Bound, CatalogReader, CatalogTable, NoSuchTableError, TableName
+from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, TableName
+from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.binding import bind
 from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory

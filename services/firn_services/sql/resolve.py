@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_services.catalog.names import CatalogReader, CatalogTable, NoSuchTableError, TableName
+from firn_services.catalog.names import CatalogTable, NoSuchTableError, TableName
+from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.moments import moment_of
 from firn_services.sql.position import of_identifier

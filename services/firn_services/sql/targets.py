@@ -8,7 +8,8 @@ from firn_model.statements import StatementError
 from firn_model.writes import WriteTarget
 from sqlglot import exp
 
-from firn_services.catalog.names import CatalogReader, CatalogTable
+from firn_services.catalog.names import CatalogTable
+from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.resolve import Defaults, canonical, load_table
 

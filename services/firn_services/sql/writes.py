@@ -4,7 +4,8 @@ import pyarrow as pa
 from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_services.catalog.names import CatalogReader, TableName
+from firn_services.catalog.names import TableName
+from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql import changes, copies, maintenance
 from firn_services.sql.binding import Bound, bind

@@ -14,8 +14,8 @@ from firn_model.statements import StatementState
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from firn_services.profiles import bounded
-from firn_services.record import ResultRecord, StatementRecord
+from firn_services.history.profiles import bounded
+from firn_services.statements.record import ResultRecord, StatementRecord
 from firn_services.store.tables import profiles, results, statements
 from firn_services.store.writer import Writer
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from firn_model.messages import DataFile, Statistics
-from firn_runtime import leaf
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.hot_columns import HotColumns
-from firn_runtime.engine import Engine
-from firn_runtime.operators import operators_of, readings
-from firn_runtime.stage import Stage
+from firn_runtime.engine import leaf
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.operators import operators_of, readings
+from firn_runtime.engine.stage import Stage
 
 from tests.runtime.cache.conftest import GROUP_ROWS, ROWS, Objects, table_of
 from tests.runtime.cache.test_reading import SUMS, sums

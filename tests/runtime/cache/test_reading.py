@@ -11,11 +11,11 @@ from datafusion.plan import ExecutionPlan
 from firn_model.messages import DataFile, Statistics
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.task_scans import localise
-from firn_runtime.engine import Engine
-from firn_runtime.operators import readings
-from firn_runtime.scans import file_scans
-from firn_runtime.stage import Stage
-from firn_runtime.tables import Stores, register
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.operators import readings
+from firn_runtime.engine.scans import file_scans
+from firn_runtime.engine.stage import Stage
+from firn_runtime.engine.tables import Stores, register
 
 from tests.runtime.cache.conftest import GROUP_ROWS, ROWS, Objects, table_of
 

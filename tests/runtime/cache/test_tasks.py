@@ -9,13 +9,13 @@ import pytest
 from firn_model.frames import FrameType
 from firn_model.messages import DataFile, Finish
 from firn_runtime.cache.file_cache import FileCache
-from firn_runtime.engine import Engine
-from firn_runtime.engine_server import EngineServer
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.server import EngineServer
+from firn_runtime.engine.stage import Stage
+from firn_runtime.engine.tasks import PlanAsked, Task, TaskReply
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import key_of
-from firn_runtime.executor import StageRun
-from firn_runtime.stage import Stage
-from firn_runtime.tasks import PlanAsked, Task, TaskReply
+from firn_runtime.node.executor import StageRun
 
 from tests.runtime.cache.conftest import ROWS, Objects, table_of
 from tests.runtime.local_cluster import local_cluster

@@ -11,10 +11,10 @@ from firn_model.messages import DataFile, ObjectStoreAccess, TableSnapshot
 from firn_model.writes import WrittenFile
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.local_copy import LocalCopy
-from firn_runtime.engine import Engine
-from firn_runtime.operators import readings
-from firn_runtime.stage import Stage
-from firn_runtime.writes import ROW_GROUP_ROWS, object_store, write_partition
+from firn_runtime.engine.engine import Engine
+from firn_runtime.engine.operators import readings
+from firn_runtime.engine.stage import Stage
+from firn_runtime.writing.writes import ROW_GROUP_ROWS, object_store, write_partition
 
 from tests.runtime.conftest import Lake
 from tests.runtime.test_writes import NUMBERS, access, target

@@ -1,0 +1,1 @@
+"""The engine's process: DataFusion, its doors, its tables and its tasks."""

@@ -1,0 +1,1 @@
+"""The node: its doors, its state, its Ray and the processes on it."""

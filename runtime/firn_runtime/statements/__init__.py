@@ -1,0 +1,1 @@
+"""Statements on the head: planned, cut, scheduled over the nodes, told about."""

@@ -1,0 +1,1 @@
+"""The life of statements: dispatched, answered, written, their results kept."""
