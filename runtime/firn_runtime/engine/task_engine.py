@@ -199,9 +199,9 @@ def start(engine: Engine, task: Task, inputs: Inputs) -> RunningTask:
                 engine.stores.url(task.object_store, Location.of(uri))
         root = parse(base64.b64decode(task.plan))
         _fill(root, inputs)
-        lease, is_local = _localised(engine, task, root)
+        is_apart = task.exchange is ExchangeKind.SHUFFLE and task.write is None and _read_apart(root)
+        lease, is_local = _localised(engine, task, root)  # a served scan's plan cannot be walked any more
         try:
-            is_apart = task.exchange is ExchangeKind.SHUFFLE and task.write is None and _read_apart(root)
             plan, given = _executable(engine, task, root)
             numbers = range(task.outputs) if task.exchange is ExchangeKind.SHUFFLE else task.partitions
             streams = {number: engine.context.execute(given, number) for number in numbers}
