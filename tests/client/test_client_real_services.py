@@ -14,12 +14,12 @@ from firn_model.statements import StatementState
 
 from tests.client.conftest import Command
 from tests.services.account import TestAccount
-from tests.services.conftest import account, s3_url, settings, signing_key
+from tests.services.conftest import account, database_url, s3_url, settings, signing_key
 from tests.services.fake_head import never, rows
 
 SVG = "{http://www.w3.org/2000/svg}"
 pytestmark = pytest.mark.component
-__all__ = ["account", "s3_url", "settings", "signing_key"]
+__all__ = ["account", "database_url", "s3_url", "settings", "signing_key"]
 
 
 @pytest.fixture
