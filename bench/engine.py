@@ -318,7 +318,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--queries", type=int, nargs="*", default=list(QUERIES), help="numbers of statements")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of each contender; even")
-    parser.add_argument("--small-mib", type=int, default=16, help="two nodes run statements over less whole")
+    parser.add_argument("--small-mib", type=int, default=64, help="two nodes run statements over less whole")
     parser.add_argument("--repeats", type=int, default=50, help="small statements a round")
     parser.add_argument("--daft", type=Path, help="a Python that has Daft and Ray, to measure Daft beside Firn")
     figures = asyncio.run(measure(parser.parse_args()))

@@ -52,7 +52,7 @@ class NodeSettings(BaseSettings):
     shared_memory_bytes: int = Field(default=128 * MEBIBYTE, ge=80 * MEBIBYTE)
     local_dir: Path = Path("/var/lib/firn")
     local_storage_bytes: int = Field(default=4096 * MEBIBYTE, ge=0, description="What may be on local disk at most.")
-    small_bytes: int = Field(default=16 * MEBIBYTE, ge=0, description="Tables of fewer bytes are read on one node.")
+    small_bytes: int = Field(default=64 * MEBIBYTE, ge=0, description="Tables of fewer bytes are read on one node.")
 
     @cached_property
     def pool_bytes(self) -> int:

@@ -16,10 +16,13 @@ pytestmark = pytest.mark.e2e
 ACCELERATION = {"enabled": True, "maxScaleFactor": 1, "minScanBytes": 1 << 20, "minScanSeconds": 1}
 FILES = 6
 DIGESTS = """
-    SELECT md5(CAST(l_orderkey AS VARCHAR) || n_name || CAST(l_linenumber AS VARCHAR)) AS noise
-    FROM tpch.sf0_01.lineitem CROSS JOIN tpch.sf0_01.nation WHERE n_nationkey < 3
+    SELECT md5(seed) AS noise, md5(seed || 'a') || md5(seed || 'b') || md5(seed || 'c') || md5(seed || 'd') AS padding
+    FROM (
+        SELECT CAST(l_orderkey AS VARCHAR) || n_name || CAST(l_linenumber AS VARCHAR) AS seed
+        FROM tpch.sf0_01.lineitem CROSS JOIN tpch.sf0_01.nation WHERE n_nationkey < 3
+    )
 """
-"""Each time one file of 180,000 rows and 3 MB; fewer than 16 MiB in all are not worth a plan in stages."""
+"""Each time one file of 180,000 rows and 15 MB; fewer than 64 MiB in all are not worth a plan in stages."""
 
 
 def scan(digests: int, times: int = 16) -> str:

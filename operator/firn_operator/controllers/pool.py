@@ -63,7 +63,7 @@ PAUSE_BESIDE_CLAIMS_SECONDS = 0.09
 are: claims that go on find the pool refilled evenly, not late and all at once."""
 PAUSE_A_WAITING_CLAIM_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.1
 """And so much longer for each cluster that waits for its head: where the API server is slow, claims have it first."""
-DRY_SHARE = 0.15
+DRY_SHARE = 0.1
 """Where no more of the pool is ready, nodes are made at once and several at a time: they take seconds to boot."""
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
