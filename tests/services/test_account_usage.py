@@ -1,7 +1,5 @@
 """The monitoring queries of the seed article, as it prints them: only its dashes and placeholders are repaired."""
 
-from typing import Any
-
 import pyarrow as pa
 import pytest
 from firn_model.messages import Statistics
@@ -9,6 +7,7 @@ from firn_model.messages import Statistics
 from tests.services import fake_head
 from tests.services.account import TestAccount
 from tests.services.fake_head import Answer
+from tests.services.test_sql_history import rows
 
 pytestmark = pytest.mark.component
 GIB = 1 << 30
@@ -81,12 +80,6 @@ GROUP BY 1 ORDER BY 1;"""
 def used(statistics: Statistics) -> Answer:
     """Answer a row, and what that used."""
     return fake_head.rows(pa.table({"one": [1]}), used=statistics)
-
-
-async def rows(account: TestAccount, sql: str) -> list[list[Any]]:
-    reply = await account.submit(sql, warehouse=None)
-    assert reply["state"] == "succeeded", reply["detail"]
-    return list(reply["result"]["rows"])
 
 
 async def test_the_articles_queries_run_as_they_are_printed(account: TestAccount) -> None:

@@ -5,6 +5,8 @@ of an IN has. Where that query has few rows, most of the joins' work is for noth
 for no join of an inner kind, so that the condition may as well pick the table's rows before.
 """
 
+from typing import TypeGuard
+
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
@@ -31,7 +33,7 @@ def pick_rows_before_joins(statement: exp.Expr, tables: dict[str, CatalogTable])
     return seen if movable else statement
 
 
-def _is_over_query(condition: exp.Expr) -> bool:
+def _is_over_query(condition: exp.Expr) -> TypeGuard[exp.In]:
     return isinstance(condition, exp.In) and condition.args.get("query") is not None
 
 
@@ -44,12 +46,10 @@ def _movable(scope: Scope) -> list[tuple[exp.Table, list[exp.In]]]:
     correlated = {id(inner.expression) for inner in scope.subquery_scopes if inner.external_columns}
     found: dict[str, tuple[exp.Table, list[exp.In]]] = {}
     for condition in _conditions(select.args["where"].this):
-        if not isinstance(condition, exp.In) or not _is_over_query(condition):
-            continue
-        if not isinstance(condition.this, exp.Column) or condition.this.table in missing:
+        if not _is_over_query(condition) or not isinstance(condition.this, exp.Column):
             continue
         relation, _ = scope.selected_sources.get(condition.this.table, (None, None))
-        is_alone = id(condition.args["query"].unnest()) not in correlated
+        is_alone = id(condition.args["query"].unnest()) not in correlated and condition.this.table not in missing
         if is_alone and isinstance(relation, exp.Table) and not relation.args.get("joins"):
             found.setdefault(condition.this.table, (relation, []))[1].append(condition)
     return list(found.values())
