@@ -96,6 +96,21 @@ LATE = node(2, ready=False, age=131)
             id="a pool that is half empty does not pause",
         ),
         pytest.param(
+            observe(pool(4), last_claim_at=ago(3), claims_since=ago(3), joining=True),
+            (),
+            id="but leaves the processor to nodes that join their cluster",
+        ),
+        pytest.param(
+            observe(pool(4), last_claim_at=ago(3), claims_since=ago(10), joining=True),
+            created(1, 2),
+            id="for five pauses at most",
+        ),
+        pytest.param(
+            observe(pool(4), last_claim_at=ago(1), claims_since=ago(1), joining=True, waiting=1),
+            created(1, 2, reason=Reason.ON_DEMAND),
+            id="and not while a cluster waits for a node",
+        ),
+        pytest.param(
             observe(pool(2), node(1), node(2), waiting=2), (), id="who waits takes what is free before it is replaced"
         ),
         pytest.param(

@@ -133,6 +133,7 @@ class PoolController:
             reserved=frozenset(self.reservations.nodes),
             parking=self._parking(pool, nodes, parked) if parked else None,
             waiting=sum(shortages),
+            joining=state.has_joining(pool.name),
             known_epochs=state.epochs(),
             last_claim_at=max([*claimed, *filter(None, [self._last_claim.get(pool.name)])], default=None),
             claims_since=self._claims_since.get(pool.name),

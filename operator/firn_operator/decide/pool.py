@@ -3,7 +3,8 @@
 Source: design.md section 5: a pool refills at once but rate-capped, claim before refill; it counts creations in flight
 so that it never over-creates; a pod that still boots is never claimed. The pause after a claim leaves it the processor:
 without it, nodes that boot alongside doubled the time of a resume. A pool that is half empty does not pause: claims
-that keep coming would keep it from refilling.
+that keep coming would keep it from refilling. It does while nodes join their cluster, which booting beside them delays
+by half, but not for long.
 """
 
 from collections.abc import Collection
@@ -42,6 +43,8 @@ class Observed:
     """The parked nodes; None when there are none."""
     waiting: int = 0
     """Clusters that wait for a node of this pool."""
+    joining: bool = False
+    """Whether nodes of this pool were claimed and still join their cluster."""
     known_epochs: Collection[str] = frozenset()
     last_claim_at: datetime | None = None
     claims_since: datetime | None = None
@@ -216,10 +219,10 @@ def _creations(
         return [], Reason.TARGET_MET if met else Reason.BOOTING, None
     if observed.refused_at and now < observed.refused_at + REFUSED_PAUSE:
         return [], Reason.CREATE_REFUSED, observed.refused_at + REFUSED_PAUSE
-    pause_until = _pause_until(observed)
-    urgent = observed.waiting > len(census.free) + booting
     plenty = 2 * (len(census.free) + booting) >= wanted
-    if pause_until and now < pause_until and plenty and not urgent:
+    pause_until = _pause_until(observed, plenty)
+    urgent = observed.waiting > len(census.free) + booting
+    if pause_until and now < pause_until and not urgent:
         return [], Reason.REFILL_PAUSED, pause_until
     count = min(missing, refill.max_booting - booting)
     if count <= 0:
@@ -229,13 +232,17 @@ def _creations(
     return [CreateNode(slot, reason, failures) for slot in _free_slots(observed, count)], reason, None
 
 
-def _pause_until(observed: Observed) -> datetime | None:
-    """Return until when a pool leaves the processor to the resumes: a pause after the last claim, a few in a row."""
+def _pause_until(observed: Observed, plenty: bool) -> datetime | None:
+    """Return until when a pool leaves the processor to the resumes, a few pauses after the first of a run at most.
+
+    That is a pause after the last claim if nodes are left, and as long as some join their cluster.
+    """
     last, since = observed.last_claim_at, observed.claims_since
-    pause = timedelta(seconds=observed.pool.spec.refill.delay_seconds)
-    if last is None:
+    if last is None or not (plenty or observed.joining):
         return None
-    return min(last + pause, since + MOST_PAUSES * pause) if since else last + pause
+    pause = timedelta(seconds=observed.pool.spec.refill.delay_seconds)
+    longest = (since or last) + MOST_PAUSES * pause
+    return longest if observed.joining else min(last + pause, longest)
 
 
 def claims_since(since: datetime | None, last: datetime | None, pause_seconds: float, now: datetime) -> datetime:

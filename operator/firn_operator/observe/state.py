@@ -121,6 +121,7 @@ class State:
         self._clusters_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._headless_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._short_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
+        self._joining_by_pool: defaultdict[str, dict[str, Cluster]] = defaultdict(dict)
         self._clusters_by_epoch: dict[str, Cluster] = {}
 
     def nodes_of_pool(self, pool: str) -> tuple[Node, ...]:
@@ -169,6 +170,10 @@ class State:
     def short_of_pool(self, pool: str) -> tuple[Cluster, ...]:
         """Return the clusters of a pool that are not headless and lack nodes."""
         return tuple(self._short_by_pool.get(pool, {}).values())
+
+    def has_joining(self, pool: str) -> bool:
+        """Return whether a cluster of a pool has claimed nodes that do not serve yet."""
+        return pool in self._joining_by_pool
 
     def epochs(self) -> Collection[str]:
         """Return the epochs of all clusters, as they are at any time."""
@@ -221,6 +226,7 @@ class State:
             _drop(self._clusters_by_pool, before.spec.pool, before.uid)
             _drop(self._headless_by_pool, before.spec.pool, before.uid)
             _drop(self._short_by_pool, before.spec.pool, before.uid)
+            _drop(self._joining_by_pool, before.spec.pool, before.uid)
             self._clusters_by_epoch.pop(before.uid, None)
             _drop(self._clusters_by_warehouse, before.warehouse_uid or "", before.uid)
             _drop(self._clusters_by_name, before.spec.warehouse, before.uid)
@@ -236,13 +242,19 @@ class State:
         self._tell(before, after)
 
     def _review(self, cluster: Cluster) -> None:
-        """Keep the index of the clusters that are not headless and lack nodes."""
+        """Keep the indices of the clusters that lack nodes but are not headless, and of those that nodes join."""
+        nodes = self._nodes_by_epoch.get(cluster.uid, {}).values() if not cluster.is_leaving else ()
+        has = sum(n.is_alive and n.role != names.ROLE_BURST for n in nodes)
         stands = not cluster.is_leaving and not cluster.waits_for_head
-        nodes = self._nodes_by_epoch.get(cluster.uid, {}).values() if stands else ()
-        if stands and sum(n.is_alive and n.role != names.ROLE_BURST for n in nodes) < cluster.desired_nodes:
-            self._short_by_pool[cluster.spec.pool][cluster.uid] = cluster
-        else:
-            _drop(self._short_by_pool, cluster.spec.pool, cluster.uid)
+        _keep(self._short_by_pool, cluster, stands and has < cluster.desired_nodes)
+        _keep(self._joining_by_pool, cluster, has > cluster.status.ready_nodes)
+
+
+def _keep(index: defaultdict[str, dict[str, Cluster]], cluster: Cluster, belongs: bool) -> None:
+    if belongs:
+        index[cluster.spec.pool][cluster.uid] = cluster
+    else:
+        _drop(index, cluster.spec.pool, cluster.uid)
 
 
 def _drop(index: defaultdict[str, dict[str, K]], key: str, uid: str) -> None:
