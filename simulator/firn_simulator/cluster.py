@@ -21,9 +21,10 @@ from firn_operator.decide.reason import Reason
 
 from firn_simulator.cache import Cache
 from firn_simulator.clock import Clock, Loop
-from firn_simulator.pool import TEMPLATE, SimulatedPool
+from firn_simulator.pool import SimulatedPool
 from firn_simulator.recorder import Recorder
 from firn_simulator.sharing import Sharing
+from firn_simulator.stock import TEMPLATE
 from firn_simulator.workload import Physics
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING
 
 from firn_model import names
 from firn_model.pools import PoolSpec, PoolStatus
@@ -13,19 +12,16 @@ from firn_operator.decide import pool as decisions
 from firn_operator.decide.burst import Terms
 from firn_operator.decide.demand import Demand, booted, claimed, roll
 from firn_operator.decide.misses import why_missed
-from firn_operator.decide.observed import Cluster, Node, Pool, Trouble, TroubleKind, claimable, has_no_room
+from firn_operator.decide.observed import Cluster, Node, Pool, Trouble, TroubleKind, has_no_room
 from firn_operator.decide.parking import Parking, parked_for
 from firn_operator.decide.reason import Reason
 
 from firn_simulator.clock import Clock, Loop
-from firn_simulator.leases import Leases
+from firn_simulator.leases import Leases, Lessee
 from firn_simulator.recorder import Recorder
+from firn_simulator.stock import TEMPLATE, Stock
 from firn_simulator.workload import Physics
 
-if TYPE_CHECKING:
-    from firn_simulator.cluster import SimulatedCluster
-
-TEMPLATE = "simulated"
 NO_ROOM = Trouble(TroubleKind.UNSCHEDULABLE, "no machine has room")
 
 
@@ -54,16 +50,14 @@ class SimulatedPool:
         self._random = random
         self._demand = Demand()
         self._claims = 0
-        self._parked: dict[str, Node] = {}
+        self._stock = Stock()
         self._cached: dict[str, int] = {}
         self._heads: set[str] = set()
         self._waiting: dict[str, Callable[[], None]] = {}
         self._lacks: dict[str, int] = {}
         self._lacking = 0
         self._headless: dict[str, None] = {}
-        self._warm: dict[str, Node] = {}
         self._reserved: set[str] = set()
-        self._free: list[Node] | None = None
         self._is_changed = True
         self._look_at: datetime | None = None
         self._crowded: deque[str] = deque()
@@ -79,7 +73,7 @@ class SimulatedPool:
             self._reconcile()
             if self._made == before:
                 return
-            for name in [n.name for n in self._warm.values() if not n.ready and n.trouble is None]:
+            for name in [n.name for n in self._stock.booting.values() if n.trouble is None]:
                 self._booted(name)
 
     def wake(self) -> None:
@@ -104,15 +98,16 @@ class SimulatedPool:
 
     def spares(self, count: int, head: bool) -> tuple[Node, ...]:
         """Return the nodes that the next claim takes; those that are no heads leave one to each cluster without."""
-        free = self._claimable()
-        keep = 0 if head else len(self._headless)
+        return self._spares(count, 0 if head else len(self._headless))
+
+    def _spares(self, count: int, keep: int) -> tuple[Node, ...]:
+        free = self._stock.first(self.name, count + keep, self._reserved)
         return tuple(free[: max(0, min(count, len(free) - keep))])
 
     def parked(self, cluster: Cluster) -> tuple[Node, ...]:
         """Return the parked nodes that a cluster may claim before any warm one."""
-        if not self._parked:
-            return ()
-        return tuple(parked_for(cluster, self._parked.values(), TEMPLATE, self._reserved))
+        parked = self._stock.parked_of(cluster.warehouse_uid)
+        return tuple(parked_for(cluster, parked, TEMPLATE, self._reserved)) if parked else ()
 
     def park(self, node: Node, cached_bytes: int) -> None:
         """Keep a drained cluster's node for its warehouse; what the cluster had cached goes with its head."""
@@ -123,7 +118,7 @@ class SimulatedPool:
         """Return what the cluster of a parked head had cached; 0 for a new node."""
         return self._cached.pop(node.name, 0)
 
-    def bursts(self, cluster: "SimulatedCluster") -> tuple[Terms, tuple[Node, ...]]:
+    def bursts(self, cluster: Lessee) -> tuple[Terms, tuple[Node, ...]]:
         """Return what a cluster may lease, and which nodes it may claim for that."""
         now = self._clock.now
         observed = self._whole()
@@ -131,8 +126,7 @@ class SimulatedPool:
         share = self.known.spec.burst_share
         census = decisions.take_census(observed, now)
         terms, keep = self.leases.terms(cluster, census, self._lacking, target, share, now)
-        free = self._claimable() if terms.claim else []
-        return terms, tuple(free[: max(0, min(terms.claim, len(free) - keep))])
+        return terms, self._spares(terms.claim, keep) if terms.claim else ()
 
     def lease(self, nodes: Sequence[Node], until: datetime) -> tuple[Node, ...]:
         """Have leases end then."""
@@ -148,7 +142,7 @@ class SimulatedPool:
     def promise(self, node: Node) -> None:
         """Promise a node to a claim that begins."""
         self._reserved.add(node.uid)
-        self._changed()
+        self._is_changed = True
         pause, now = self.known.spec.refill.delay_seconds, self._clock.now
         self._claims_since = decisions.claims_since(self._claims_since, self._last_claim_at, pause, now)
         self._last_claim_at = now
@@ -156,7 +150,7 @@ class SimulatedPool:
     def claimed(self, node: Node, cluster: Cluster, role: str, missed: Reason | None, until: datetime | None) -> Node:
         """Carry out a claim; `missed`: why it had to wait for a node, `until`: the end of a burst node's lease."""
         self._reserved.discard(node.uid)
-        self._changed()
+        self._is_changed = True
         now = self._clock.now
         if role != names.ROLE_BURST:
             self._count(node, cluster, missed, now)
@@ -217,7 +211,8 @@ class SimulatedPool:
         if not self._is_changed and (self._look_at is None or now < self._look_at):
             return self._look_at
         self._is_changed = False
-        decision = decisions.decide(self._observe(tuple(self._warm.values()), now), now)
+        observed = self._observe(tuple(self._stock.booting.values()), now)
+        decision = decisions.decide(observed, now, self._census(observed, now))
         for action in decision.actions:
             if isinstance(action, decisions.CreateNode):
                 self._create()
@@ -227,14 +222,21 @@ class SimulatedPool:
         self.leases.wake()
         return self._look_at
 
+    def _census(self, observed: decisions.Observed, now: datetime) -> decisions.Census:
+        """Sort the nodes that boot; who is ready is known, and claimed and parked ones are not the pool's to count."""
+        boot = decisions.take_census(observed, now)
+        return decisions.Census(
+            tuple(self._stock.ready.values()), boot.booting, boot.failed, reserved=observed.reserved
+        )
+
     def _observe(self, nodes: tuple[Node, ...], now: datetime) -> decisions.Observed:
-        """Return what is known of the pool. Its own decision needs none of the claimed nodes."""
+        """Return what is known of the pool and of these nodes."""
         self._demand = roll(self._demand, self._claims, now)
         return decisions.Observed(
             pool=self.known,
             nodes=nodes,
             reserved=frozenset(self._reserved),
-            parking=self._parking() if self._parked else None,
+            parking=self._parking() if self._stock.parked else None,
             waiting=self._lacking,
             last_claim_at=self._last_claim_at,
             claims_since=self._claims_since,
@@ -245,24 +247,15 @@ class SimulatedPool:
         return self._observe(tuple(self.nodes.values()), self._clock.now)
 
     def _parking(self) -> Parking:
+        parked, booting = self._stock.parked.values(), self._stock.booting
         return Parking(
             pool=self.known,
-            parked=tuple(self._parked.values()),
-            heads=frozenset(n.head_uid for n in self._parked.values() if n.head_uid and n.head_uid in self._heads),
-            warehouses=frozenset(n.warehouse_uid or "" for n in self._parked.values()),
+            parked=tuple(parked),
+            heads=frozenset([n.head_uid for n in parked if n.head_uid and n.head_uid in self._heads]),
+            warehouses=frozenset([n.warehouse_uid or "" for n in parked]),
             reserved=frozenset(self._reserved),
-            without_room=sum(has_no_room(self._warm[name]) for name in self._crowded if name in self._warm),
+            without_room=sum(has_no_room(booting[name]) for name in self._crowded if name in booting),
         )
-
-    def _claimable(self) -> list[Node]:
-        if self._free is None:
-            self._free = claimable(self._warm.values(), TEMPLATE, self._reserved)
-        return self._free
-
-    def _changed(self) -> None:
-        """Note that what the pool's decision reads has changed."""
-        self._is_changed = True
-        self._free = None
 
     def _create(self) -> None:
         """Create a pod. Only the warm nodes are shown to the decision, so slots are numbered here."""
@@ -318,26 +311,17 @@ class SimulatedPool:
                 return
 
     def _put(self, node: Node) -> None:
-        was, is_ = self._warm.get(node.name), node.is_warm and not node.deleting
+        stock, now = self._stock, self._clock.now
+        ready, parked = len(stock.ready), len(stock.parked)
+        if stock.change(self.nodes.get(node.name), node):
+            self._is_changed = True
         self.nodes[node.name] = node
-        parks, parked = node.is_parked and not node.deleting, node.name in self._parked
-        if is_ or was is not None or parks or parked:
-            self._changed()
-        if parks != parked:
-            self._recorder.parked_nodes.add(1 if parks else -1, self._clock.now)
-        if parks:
-            self._parked[node.name] = node
-        else:
-            self._parked.pop(node.name, None)
         if node.role == names.ROLE_HEAD and node.is_alive:
             self._heads.add(node.uid)
         else:
             self._heads.discard(node.uid)
-        if is_:
-            self._warm[node.name] = node
-        else:
-            self._warm.pop(node.name, None)
-        change = (is_ and node.ready) - (was is not None and was.ready)
-        if change:
-            self._recorder.idle_nodes.add(change, self._clock.now)
+        if change := len(stock.parked) - parked:
+            self._recorder.parked_nodes.add(change, now)
+        if change := len(stock.ready) - ready:
+            self._recorder.idle_nodes.add(change, now)
         self.wake()

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from firn_operator.decide.demand import Demand, hour_of_week
+from firn_operator.decide.free_nodes import FreeNodes
 from firn_operator.decide.misses import WORDS, why_missed
-from firn_operator.decide.observed import Node, Pool, Trouble, TroubleKind, claimable
+from firn_operator.decide.observed import Node, Pool, Trouble, TroubleKind, is_claimable
 from firn_operator.decide.pool import (
     CreateNode,
     DeleteNode,
@@ -19,7 +20,6 @@ from firn_operator.decide.pool import (
     words,
 )
 from firn_operator.decide.reason import Reason
-from firn_operator.observe.free_nodes import FreeNodes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -245,7 +245,10 @@ def test_only_ready_unpromised_nodes_are_claimed_current_ones_first_then_the_old
         node(6, epoch="e1"),
         node(7),
     ]
-    assert [n.slot for n in claimable(nodes, "t1", frozenset({"u7"}))] == [2, 1, 4]
+    index = FreeNodes()
+    for each in nodes:
+        index.change(None, each)
+    assert [n.slot for n in index.first("default", "t1", 9, frozenset({"u7"}))] == [2, 1, 4]
 
 
 node_lists = st.lists(
@@ -370,7 +373,8 @@ def test_the_index_of_free_nodes_agrees_with_a_look_at_all(events: list[Node], p
         index.change(known.get(event.uid), event)
         known[event.uid] = event
     uids = {f"u{slot}" for slot in promised}
-    expected = claimable(known.values(), "t1", uids)
+    free = [n for n in known.values() if is_claimable(n) and n.uid not in uids]
+    expected = sorted(free, key=lambda n: (n.template != "t1", n.created_at, n.slot))
     assert index.first("default", "t1", count, uids) == expected[:count]
     assert index.count("default", uids) == len(expected)
     for gone in known.values():

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from firn_operator.decide.free_nodes import FreeNodes
 from firn_operator.decide.observed import Cluster, Node
 from firn_operator.decide.reason import Reason
 from firn_operator.decide.templates import is_outdated, is_stranded, template_for
 from firn_operator.decide.warehouse import DrainCluster, Observed, StartCluster, decide
-from firn_operator.observe.free_nodes import FreeNodes
 from hypothesis import given
 from hypothesis import strategies as st
 

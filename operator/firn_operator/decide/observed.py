@@ -1,6 +1,5 @@
 """What the operator knows of the account, as slim frozen tuples; decisions read nothing else."""
 
-from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -236,13 +235,3 @@ def memory_class(type_: WarehouseType) -> MemoryClass:
 def is_claimable(node: Node) -> bool:
     """Whether this node may be claimed, unless it is promised to a claim."""
     return node.is_warm and node.ready and node.is_alive and bool(node.address)
-
-
-def claimable(nodes: Iterable[Node], template: str, reserved: Container[str]) -> list[Node]:
-    """Return the nodes that may be claimed now: those of the template first, among equals the oldest.
-
-    A node that is still booting, being deleted, or promised to another claim is never claimed. One of another template
-    serves until the pool has put another in its place, so that a new image costs nobody a warm node.
-    """
-    free = (n for n in nodes if is_claimable(n) and n.uid not in reserved)
-    return sorted(free, key=lambda n: (n.template != template, n.created_at, n.slot))

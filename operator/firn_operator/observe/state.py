@@ -10,8 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 from firn_model import names
 
+from firn_operator.decide.free_nodes import FreeNodes
 from firn_operator.decide.observed import Cluster, Monitor, Node, Pool, ServicesLease, Warehouse
-from firn_operator.observe.free_nodes import FreeNodes
 
 REMEMBERED_DELETIONS = 10_000
 

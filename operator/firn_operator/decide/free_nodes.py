@@ -1,4 +1,8 @@
-"""The nodes that may be claimed, by pool and template and oldest first: found without looking at all the others."""
+"""The nodes that may be claimed, by pool and template and oldest first: found without looking at all the others.
+
+A node that is still booting, being deleted, or promised to another claim is never claimed. One of another template
+serves until the pool has put another in its place, so that a new image costs nobody a warm node.
+"""
 
 from bisect import bisect_left, insort
 from collections import defaultdict
@@ -34,7 +38,7 @@ class FreeNodes:
         return free - sum(uid in self._nodes and self._nodes[uid].pool == pool for uid in promised)
 
     def first(self, pool: str, template: str, count: int, promised: Collection[str]) -> list[Node]:
-        """Return the nodes to claim next, in the order of `decide.observed.claimable`."""
+        """Return the nodes to claim next: those of the template first, among equals the oldest."""
         return list(islice((n for n in self._in_order(pool, template) if n.uid not in promised), count))
 
     def of_template(self, pool: str, template: str, count: int, promised: Collection[str]) -> list[Node]:
