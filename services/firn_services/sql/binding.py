@@ -55,7 +55,7 @@ def bind(
     keep_conditions_above_totals(statement)
     keep_meanings(statement, tables)
     context = empty(tables)
-    keep_exact(statement, context)
+    keep_exact(statement, tables, context)
     statement = pick_rows_before_joins(statement, tables)
     sql = keep_missing_apart(statement, tables).sql(dialect=Engine, comments=False)
     schema = check(sql, context, text)
