@@ -19,6 +19,7 @@ from firn_services.sql.qualified import UNSEEN, missing_sides, qualified
 from firn_services.sql.roles import WITH_ROWS
 
 _COPY = "_or_null"
+_SEVERAL = 2
 _KEYS = ("group", "distinct", "order", "qualify")
 
 Name = tuple[str, str]
@@ -26,14 +27,14 @@ Name = tuple[str, str]
 
 
 def keep_missing_apart(statement: exp.Expr, tables: dict[str, CatalogTable]) -> exp.Expr:
-    """Return the statement, after the names are the engine's, with such copies where they are needed."""
+    """Return the statement, after the names are the engine's, with such copies and conditions where they are needed."""
     if not any(join.side for join in statement.find_all(exp.Join)):
         return statement
     if any(table.role in WITH_ROWS for table in tables.values()):  # made here, and grouped by places only
         return statement
     try:
         seen = qualified(statement, tables)
-        changed = [_copied(scope) for scope in traverse_scope(seen)]
+        changed = [change for scope in traverse_scope(seen) for change in (_copied(scope), _kept_above(scope, tables))]
     except UNSEEN:  # what sqlglot does not see through stays as it is
         return statement
     return seen if any(changed) else statement
@@ -55,6 +56,37 @@ def _copied(scope: Scope) -> bool:
     for name, columns in wanted.items():
         _copy(scope.selected_sources[name][0], name, columns)
     return bool(wanted)
+
+
+def _kept_above(scope: Scope, tables: dict[str, CatalogTable]) -> bool:
+    """Keep conditions where they stand that the engine would take to the wrong side; return whether there were any."""
+    select = scope.expression
+    if not isinstance(select, exp.Select) or not select.args.get("where") or not any(missing_sides(select)):
+        return False
+    owned = {name: _columns_of(source, tables) for name, (_, source) in scope.selected_sources.items()}
+    where = select.args["where"].this
+    taken = [each for each in (where.flatten() if isinstance(where, exp.And) else [where]) if _is_taken(each, owned)]
+    for condition in taken:
+        never = exp.GT(this=exp.Rand(), expression=exp.Literal.number(2))
+        condition.replace(exp.Paren(this=exp.Or(this=exp.Paren(this=condition.copy()), expression=never)))
+    return bool(taken)
+
+
+def _columns_of(source: exp.Expr | Scope, tables: dict[str, CatalogTable]) -> set[str]:
+    if isinstance(source, Scope):
+        return set(source.expression.named_selects)
+    return set(tables[source.name].schema.names) if source.name in tables else set()
+
+
+def _is_taken(condition: exp.Expr, owned: dict[str, set[str]]) -> bool:
+    """Return whether others have columns of the names that it uses of one relation."""
+    used: dict[str, set[str]] = {}
+    for column in condition.find_all(exp.Column):
+        used.setdefault(column.table, set()).add(column.name)
+    if len(used) < _SEVERAL or (condition.find(exp.Query) and not isinstance(condition.unnest(), exp.Or)):
+        return False
+    others = {name: set[str]().union(*(c for other, c in owned.items() if other != name)) for name in used}
+    return any(names <= others[name] for name, names in used.items())
 
 
 def _has_keys(select: exp.Select) -> bool:
