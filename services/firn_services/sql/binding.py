@@ -14,6 +14,7 @@ from firn_services.sql.columns import name_columns
 from firn_services.sql.dialect import Engine
 from firn_services.sql.exact import keep_exact
 from firn_services.sql.meanings import keep_meanings
+from firn_services.sql.memberships import keep_unknown
 from firn_services.sql.outer_joins import keep_missing_apart
 from firn_services.sql.predicates import bounds
 from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
@@ -53,6 +54,7 @@ def bind(
     if naming is not None:
         name_columns(statement, naming)
     keep_conditions_above_totals(statement)
+    keep_unknown(statement)
     keep_meanings(statement, tables)
     context = empty(tables)
     keep_exact(statement, tables, context)
