@@ -74,7 +74,7 @@ def _kept_above(scope: Scope, tables: dict[str, CatalogTable]) -> bool:
 
 def _columns_of(source: exp.Expr | Scope, tables: dict[str, CatalogTable]) -> set[str]:
     if isinstance(source, Scope):
-        return set(source.expression.named_selects)
+        return set(source.expression.named_selects) if isinstance(source.expression, exp.Query) else set()
     return set(tables[source.name].schema.names) if source.name in tables else set()
 
 
