@@ -23,6 +23,7 @@ from firn_runtime.plans.tree import (
     children,
     collects_left,
     inner,
+    is_volatile,
     kind_of,
     marks_left,
     partition_count,
@@ -137,11 +138,14 @@ class _Cutter:
             files.groups.add().files.add(path=f"{_EXCHANGE}{number}")
 
     def add(self, node: Node, exchange: ExchangeKind, outputs: int) -> int:
-        """Add a stage; return its number."""
+        """Add a stage, unless an equal one is there; return its number."""
         tasks = tuple(_tasks(node, exchange))
         inputs = tuple(sorted({stage for task in tasks for stage, _ in task.inputs}))
         operators = tuple(_operator(each) for each in walk(node))
-        self.stages.append(StageCut(exchange, outputs, tasks, inputs, operators))
+        stage = StageCut(exchange, outputs, tasks, inputs, operators)
+        if stage in self.stages and not is_volatile(node):
+            return self.stages.index(stage)
+        self.stages.append(stage)
         return len(self.stages) - 1
 
 

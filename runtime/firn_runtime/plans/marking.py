@@ -25,7 +25,7 @@ _RIGHT_REDUCIBLE = frozenset({JoinKind.LEFT, JoinKind.LEFT_SEMI, JoinKind.LEFT_A
 def deal_marked_joins(root: Node) -> None:
     """Make the joins that mark matches of whole tables joins in partitions."""
     for node in walk(root):
-        if _is_marked_hash_join(node) and not _is_part(node.hash_join.left):
+        if _is_marked_hash_join(node) and not is_part(node.hash_join.left):
             _deal(node.hash_join)
 
 
@@ -59,7 +59,7 @@ def _is_marked_hash_join(node: Node) -> bool:
     )
 
 
-def _is_part(node: Node) -> bool:
+def is_part(node: Node) -> bool:
     """Whether a plan gives a part of the rows that it reads."""
     return any(kind_of(each) in _REDUCES or _has_predicate(each) for each in walk(node))
 

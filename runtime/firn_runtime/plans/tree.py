@@ -30,35 +30,42 @@ _MESSAGES = {
     "Group": "files=1*:File",
     "Nothing": "",
     "Files": "groups=1*:Group schema=2:Schema projection=4*:uint32 statistics=6:Nothing store=8:string "
-    "orderings=9*:bytes constraints=11:Nothing partitioning=15:Partitioning",
+    "orderings=9*:bytes constraints=11:Nothing outputs=13:Outputs partitioning=15:Partitioning",
+    "Outputs": "outputs=1*:bytes",
     "Scan": "files=1:Files predicate=3:Nothing",
     "Empty": "schema=1:Schema partitions=2:uint32",
     "Memory": "partitions=1*:bytes schema=2:Schema projection=3*:uint32",
     "Single": _INPUT,
-    "Batches": f"{_INPUT} rows=2:uint32",
-    "Aggregate": "mode=3:int32 input=4:Node",
+    "Filter": f"{_INPUT} projection=9*:uint32 fetch=11?:uint32",
+    "Projection": f"{_INPUT} expressions=2*:bytes",
+    "Merge": f"{_INPUT} fetch=2?:uint32",
+    "Batches": f"{_INPUT} rows=2:uint32 fetch=3?:uint32",
+    "Aggregate": "groups=1*:bytes aggregates=2*:bytes mode=3:int32 input=4:Node limit=11:Nothing has_sets=12:bool",
     "Limit": _INPUT,
+    "Column": "name=1:string index=2:uint32",
+    "Expression": "column=1:Column",
     "JoinKey": "left=1:bytes right=2:bytes",
-    "HashJoin": f"{_BOTH} keys=3*:JoinKey kind=4:int32 mode=6:int32 null_equality=7:int32 null_aware=10:bool",
+    "HashJoin": f"{_BOTH} keys=3*:JoinKey kind=4:int32 mode=6:int32 null_equality=7:int32 "
+    "projection=9*:uint32 null_aware=10:bool fetch=12?:uint64",
     "LoopJoin": f"{_BOTH} kind=3:int32",
     "MergeJoin": f"{_BOTH} kind=4:int32",
     "CrossJoin": _BOTH,
     "SortKey": "expression=1:bytes ascending=2:bool nulls_first=3:bool",
     "Key": "sort=10:SortKey",
-    "Sort": f"{_INPUT} keys=2*:Key preserve_partitioning=4:bool",
+    "Sort": f"{_INPUT} keys=2*:Key fetch=3:int64 preserve_partitioning=4:bool",
     "Window": f"{_INPUT} partition_keys=5*:bytes",
     "HashPartitioning": "keys=1*:bytes partition_count=2:uint64",
     "Partitioning": "round_robin=1:uint64 hash=2:HashPartitioning unknown=3:uint64",
     "Repartition": f"{_INPUT} partitioning=5:Partitioning",
     "Union": "inputs=1*:Node",
-    "Node": "parquet_scan=1:Scan csv_scan=2:Scan empty=3:Empty projection=4:Single global_limit=6:Limit "
+    "Node": "parquet_scan=1:Scan csv_scan=2:Scan empty=3:Empty projection=4:Projection global_limit=6:Limit "
     "local_limit=7:Limit aggregate=8:Aggregate hash_join=9:HashJoin sort=10:Sort coalesce_batches=11:Batches "
-    "filter=12:Single merge=13:Single repartition=14:Repartition window=15:Window cross_join=16:CrossJoin "
+    "filter=12:Filter merge=13:Merge repartition=14:Repartition window=15:Window cross_join=16:CrossJoin "
     "union=19:Union sort_preserving_merge=21:Single nested_loop_join=22:LoopJoin interleave=26:Union "
     "placeholder_row=27:Empty unnest=30:Single json_scan=31:Scan cooperative=32:Single sort_merge_join=34:MergeJoin "
     "memory_scan=35:Memory buffer=37:Single arrow_scan=38:Scan",
 }
-"""Message → fields, as name=number:type; a star makes it repeated."""
+"""Message → fields, as name=number:type; a star makes it repeated, a question mark one that may be missing."""
 _SCALARS = {
     "string": _FIELD.TYPE_STRING,
     "bytes": _FIELD.TYPE_BYTES,
@@ -70,7 +77,7 @@ _SCALARS = {
 }
 
 
-def _node_class() -> Any:
+def _described() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name=f"{_PACKAGE}.proto", package=_PACKAGE, syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
@@ -80,7 +87,7 @@ def _node_class() -> Any:
             repeated = number.endswith("*")
             added = message.field.add(
                 name=label,
-                number=int(number.rstrip("*")),
+                number=int(number.rstrip("*?")),
                 type=_SCALARS.get(kind, _FIELD.TYPE_MESSAGE),
                 label=_FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL,
             )
@@ -88,14 +95,23 @@ def _node_class() -> Any:
                 added.type_name = f".{_PACKAGE}.{kind}"
             if name == "Node":
                 added.oneof_index = 0
+            if number.endswith("?"):
+                added.proto3_optional, added.oneof_index = True, len(message.oneof_decl)
+                message.oneof_decl.add(name=f"_{label}")
         if name == "Node":
             message.oneof_decl.add(name="kind")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Node"))
+    return pool
 
 
-NODE = _node_class()
+def _class(name: str) -> Any:
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+_POOL = _described()
+NODE = _class("Node")
+EXPRESSION = _class("Expression")
 
 FILE_SCANS = frozenset({"parquet_scan", "csv_scan", "json_scan", "arrow_scan"})
 EMPTIES = frozenset({"empty", "placeholder_row"})
@@ -119,6 +135,7 @@ class JoinKind(IntEnum):
     RIGHT_MARK = 9
 
 
+_VOLATILE = (b"random", b"uuid")
 PARTITIONED = 1
 """PartitionMode of a hash join both of whose sides are partitioned by its keys."""
 _MARKS_LEFT = frozenset(
@@ -173,6 +190,12 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def is_volatile(node: Node) -> bool:
+    """Whether a plan may give other rows each time: it names, perhaps as a column, a function that does."""
+    data = node.SerializeToString()
+    return any(name in data for name in _VOLATILE)
 
 
 def collects_left(node: Node) -> bool:

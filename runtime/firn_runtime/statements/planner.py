@@ -20,6 +20,7 @@ from firn_runtime.kept import Kept
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
 from firn_runtime.plans.marking import deal_marked_joins
 from firn_runtime.plans.partitions import partitions_for
+from firn_runtime.plans.reducing import reduce_early
 from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import parse, partition_count
@@ -91,6 +92,7 @@ class Planner:
         sort_by_all_partition_keys(root)
         regroup(root, slots, lambda path: owner(path, asked.nodes))
         deal_marked_joins(root)
+        reduce_early(root)
         # Of a plan in partitions the last stage only gathers what those before it made: they may write it.
         is_dealt = partition_count(root) > 1
         stages = cut(root, self._schemas.of)
