@@ -16,7 +16,7 @@ from firn_runtime.plans.marking import deal_marked_joins
 from firn_runtime.plans.partitions import partitions_for
 from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
-from firn_runtime.plans.tree import NODE, kind_of, marks_left, parse, partition_count, walk
+from firn_runtime.plans.tree import NODE, drop_sort_filters, kind_of, marks_left, parse, partition_count, walk
 from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.statements.planner import Planner
 
@@ -156,3 +156,12 @@ def test_files_are_dealt_by_home_and_size(context: SessionContext, tmp_path: Pat
 @pytest.mark.parametrize(("size", "slots", "expected"), [(0, 3, 3), (1 << 30, 2, 4), (100 << 30, 2, 8)])
 def test_how_many_partitions_files_are_worth(size: int, slots: int, expected: int) -> None:
     assert partitions_for(size, slots) == expected
+
+
+def test_a_limited_sort_is_the_same_plan_each_time(context: SessionContext) -> None:
+    """The engine numbers the filter of such a sort anew, so that equal plans would differ."""
+    plans = [parse(context.sql("SELECT k FROM a ORDER BY k LIMIT 3").execution_plan().to_bytes(context)) for _ in "ab"]
+    assert plans[0] != plans[1]
+    for plan in plans:
+        drop_sort_filters(plan)
+    assert plans[0] == plans[1]

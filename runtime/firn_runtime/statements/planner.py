@@ -23,7 +23,7 @@ from firn_runtime.plans.partitions import partitions_for
 from firn_runtime.plans.reducing import reduce_early
 from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
-from firn_runtime.plans.tree import parse, partition_count
+from firn_runtime.plans.tree import drop_sort_filters, parse, partition_count
 from firn_runtime.plans.windows import sort_by_all_partition_keys
 
 _OPTIMIZER = "datafusion.optimizer"
@@ -84,11 +84,12 @@ class Planner:
         """
         slots = asked.slots * asked.finer
         writes = asked.stage.write is not None
-        key = (plan, slots, asked.nodes, writes, asked.stage.tables)
+        root = parse(plan)
+        drop_sort_filters(root)
+        key = (root.SerializeToString(deterministic=True), slots, asked.nodes, writes, asked.stage.tables)
         known = self._cuts.get(key)
         if known is not None:
             return known
-        root = parse(plan)
         sort_by_all_partition_keys(root)
         regroup(root, slots, lambda path: owner(path, asked.nodes))
         deal_marked_joins(root)
