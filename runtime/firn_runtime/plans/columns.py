@@ -101,7 +101,7 @@ def width(node: Node) -> int | None:
     kind, fields = kind_of(node), inner(node)
     if kind in FILE_SCANS:
         files = fields.files
-        return len(files.outputs.outputs) if files.HasField("outputs") else len(files.projection)
+        return len(files.outputs.outputs) if files.HasField("outputs") else len(files.projection) or None
     if kind in _PASSING:
         return width(fields.input)
     if kind == "filter":
