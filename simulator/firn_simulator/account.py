@@ -69,6 +69,8 @@ class Account:
         """Run until every statement has ended; return what was recorded. Clusters that still run then are billed."""
         self.start()
         with rare_collections():
+            while self._more:
+                self.clock.step()
             while self.step():
                 pass
         return self.finish()

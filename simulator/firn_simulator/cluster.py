@@ -147,13 +147,12 @@ class SimulatedCluster:
         """Return what it could claim: a node as its head, then as many as it lacks."""
         if self.known.is_leaving or (self._nodes and self.known.status.head_uid is None):
             return ()
-        parked = self._pool.parked(self.known)
         if not self._nodes:
-            return parked[:1] or self._pool.spares(1, head=True)
+            return self._pool.parked(self.known)[:1] or self._pool.spares(1, head=True)
         lacks = min(self.size - self._own_nodes, CLAIMS_AT_ONCE)
         if not lacks:
             return ()
-        parked = parked[:lacks]
+        parked = self._pool.parked(self.known)[:lacks]
         return (*parked, *self._pool.spares(lacks - len(parked), head=False)) if lacks > len(parked) else parked
 
     @property

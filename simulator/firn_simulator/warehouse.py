@@ -1,13 +1,11 @@
 """One warehouse: its queue (the services) and its clusters (the operator), which hear of each other late."""
 
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from firn_model.clusters import ClusterSpec, ClusterStatus
 from firn_model.sizes import node_count
 from firn_model.warehouses import (
     BurstRequest,
-    ClusterLoad,
     ScalingStatus,
     WarehouseLoad,
     WarehouseSpec,
@@ -17,7 +15,7 @@ from firn_operator.decide import warehouse as decisions
 from firn_operator.decide.observed import Cluster, ServicesLease, Warehouse
 from firn_operator.decide.parking import most_parked
 from firn_operator.decide.scaling import NoteSpare
-from firn_services.decide.load import Burst, ClusterShare, Load
+from firn_services.decide.load import Burst, Load
 from firn_services.decide.need import Cluster as ServedCluster
 
 from firn_simulator.clock import EPOCH, Loop
@@ -28,12 +26,6 @@ from firn_simulator.statement import Statement
 
 REPORTER = "services"
 ALIVE = ServicesLease(1, REPORTER, EPOCH, timedelta(days=36500))
-
-
-@lru_cache(maxsize=65_536)
-def _cluster_load(share: ClusterShare) -> ClusterLoad:
-    """Return what is reported of one cluster; the same again and again for small statements."""
-    return ClusterLoad(name=share.name, running=share.running, concurrency=share.concurrency)
 
 
 def _burst_request(burst: Burst) -> BurstRequest:
@@ -107,7 +99,7 @@ class SimulatedWarehouse:
             queued_since=load.queued_since,
             idle_since=load.idle_since,
             queued_seconds=load.queued_seconds,
-            clusters=tuple([_cluster_load(share) for share in load.clusters]),
+            clusters=load.clusters,  # they have the fields of a ClusterLoad
             burst=tuple([_burst_request(burst) for burst in load.burst]) if load.burst else (),
             observed_at=now,
         )

@@ -62,11 +62,13 @@ def decide_workers_of_draining(observed: Observed, head: Node, now: datetime) ->
 
 def take_crew(observed: Observed, now: datetime) -> Crew:
     """Sort the nodes beside the head; those being deleted count nowhere."""
+    wanted = observed.cluster.desired_nodes - 1
     workers = [n for n in observed.nodes if n.role == names.ROLE_WORKER and not n.deleting]
+    if not workers:
+        return Crew((), (), (), wanted)
     failed = [(n, reason) for n in workers if (reason := failure(observed, n, now))]
     gone = {n.uid for n, _ in failed}
     sound = [n for n in workers if n.uid not in gone]
-    wanted = observed.cluster.desired_nodes - 1
     order = sorted(sound, key=lambda n: _stays_first(observed, n))
     return Crew(tuple(order[:wanted]), tuple(order[wanted:]), tuple(failed), max(0, wanted - len(sound)))
 

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from firn_model import names
 from firn_model.clusters import NodeState
 
-from firn_operator.decide.decision import earliest
 from firn_operator.decide.observed import Cluster, Node, Pool, Warehouse
 from firn_operator.decide.reason import Reason
 
@@ -75,12 +74,14 @@ def give_up(parking: Parking, now: datetime) -> tuple[list[tuple[Node, Reason]],
     keep = timedelta(seconds=parking.pool.spec.parked.keep_seconds)
     free = [n for n in parking.parked if not n.deleting and n.uid not in parking.reserved]
     gone = {n.uid: (n, reason) for n in free if (reason := _useless(parking, n, keep, now))}
-    rest = sorted((n for n in free if n.uid not in gone), key=_oldest_first)
+    rest = [n for n in free if n.uid not in gone]
     too_many = len(rest) - parking.pool.spec.parked.max_nodes
     for count, reason in ((too_many, Reason.TOO_MANY_PARKED), (parking.without_room, Reason.ROOM_NEEDED)):
-        for node in rest[: max(0, count)]:
-            gone.setdefault(node.uid, (node, reason))
-    return list(gone.values()), earliest(_since(n) + keep for n in rest if n.uid not in gone)
+        if count > 0:
+            for node in sorted(rest, key=_oldest_first)[:count]:
+                gone.setdefault(node.uid, (node, reason))
+    kept_since = [_since(n) for n in rest if n.uid not in gone]
+    return list(gone.values()), min(kept_since) + keep if kept_since else None
 
 
 def _useless(parking: Parking, node: Node, keep: timedelta, now: datetime) -> Reason | None:

@@ -199,6 +199,8 @@ def _expired_failures(census: Census, observed: Observed, now: datetime) -> tupl
 
     A failed node keeps its place until its back-off has passed, so a pool of nodes that always fail makes few.
     """
+    if not census.failed:
+        return [], None
     timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
     due = [(n, (failed_since(n, timeout, now) or now) + _back_off(n)) for n in census.failed]
     outdated = observed.pool.template
@@ -264,6 +266,8 @@ def _failed_deletions(census: Census, replaced: list[Node], observed: Observed, 
 
 def _outdated_deletions(observed: Observed, census: Census, wanted: int) -> list[DeleteNode]:
     """Outdated nodes serve until current ones stand in their places, and make room where those find none."""
+    if not census.outdated:
+        return []
     unclaimed = [n for n in census.outdated if n.uid not in observed.reserved]
     serving = sorted((n for n in unclaimed if n.ready), key=lambda n: n.slot)
     needed = max(0, wanted - len(census.free) - sum(has_no_room(n) for n in census.booting))
@@ -292,8 +296,8 @@ def _look_at(observed: Observed, now: datetime) -> datetime | None:
 def _next_timeout(observed: Observed, census: Census) -> datetime | None:
     """Return when the first node that boots now will have taken too long."""
     timeout = timedelta(seconds=observed.pool.spec.refill.boot_timeout_seconds)
-    waits = (n for n in census.booting if not has_no_room(n))
-    return earliest(n.boots_since + timeout for n in waits)
+    waits = [n.boots_since for n in census.booting if not has_no_room(n)]
+    return min(waits) + timeout if waits else None
 
 
 def words(observed: Observed, now: datetime, census: Census | None = None) -> str:

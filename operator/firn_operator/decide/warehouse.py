@@ -108,19 +108,13 @@ def decide(observed: Observed, now: datetime) -> Decision[Action]:
     A request counts from its moment: one of a clock that is ahead waits for it, as it would suspend what starts until
     then again and again.
     """
-    requests = _requests(observed.warehouse)
-    early = [at for at in requests if at > now] if requests else []
+    warehouse = observed.warehouse
+    suspend, resume = warehouse.suspend_requested_at, warehouse.resume_requested_at
+    early = [at for at in (suspend, resume) if at and at > now] if suspend or resume else []
     if not early:
         return _decide_now(observed, now)
-    decision = _decide_now(replace(observed, warehouse=_without(observed.warehouse, early)), now)
+    decision = _decide_now(replace(observed, warehouse=_without(warehouse, early)), now)
     return replace(decision, wake_at=earliest((decision.wake_at, *early)))
-
-
-def _requests(warehouse: Warehouse) -> tuple[datetime, ...]:
-    suspend, resume = warehouse.suspend_requested_at, warehouse.resume_requested_at
-    if suspend is None and resume is None:
-        return ()
-    return tuple([at for at in (suspend, resume) if at is not None])
 
 
 def _without(warehouse: Warehouse, early: Collection[datetime]) -> Warehouse:

@@ -45,13 +45,8 @@ def fleet(stream: FleetStream, warehouses: list[str], duration: float, seed: str
     )
 
 
-def _shape(at: float, depth: float, peak: float) -> float:
-    """Return the rate at a moment over its mean of a day."""
-    return 1.0 + depth * math.cos(2 * math.pi * (at / DAY - peak / 24))
-
-
 def _area(depth: float, peak: float, duration: float) -> float:
-    """Return the integral of the shape, in seconds."""
+    """Return the integral of the rate over its mean of a day, a cosine of the hour, in seconds."""
     turn, phase = 2 * math.pi / DAY, 2 * math.pi * peak / 24
     return duration + depth / turn * (math.sin(turn * duration - phase) + math.sin(phase))
 
@@ -59,12 +54,12 @@ def _area(depth: float, peak: float, duration: float) -> float:
 def _one(warehouse: str, rate: float, depth: float, peak: float, duration: float, random: Random) -> Iterator[Arriving]:
     """Yield one warehouse's: at random by thinning, `rate` a second in the mean of a day."""
     shares = list(accumulate(share for *_, share in LATENCIES))
-    at = 0.0
+    at, most, turn, noon, cos = 0.0, 1.0 + depth, 2 * math.pi, peak / 24, math.cos
     while True:
-        at += random.expovariate(rate * (1.0 + depth))
+        at += random.expovariate(rate * most)
         if at >= duration:
             return
-        if random.random() * (1.0 + depth) <= _shape(at, depth, peak):
+        if random.random() * most <= 1.0 + depth * cos(turn * (at / DAY - noon)):
             low, high, _ = LATENCIES[bisect(shares, random.random() * shares[-1], hi=len(shares) - 1)]
             yield Arriving(at, warehouse, _latency(low, high, random), dop=1 if high <= 1.0 else None)
 
