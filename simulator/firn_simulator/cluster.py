@@ -196,7 +196,6 @@ class SimulatedCluster:
             case decisions.MarkDrained():
                 now, nodes = self._clock.now, self._node_statuses() if self._pool.spec.parked.max_nodes else ()
                 self._status(phase=ClusterPhase.DRAINED, drained=True, drained_at=now, endpoint=None, nodes=nodes)
-                self._meter()
             case decisions.DeleteCluster():
                 self._put(replace(self.known, deleting=True))
             case decisions.ReleaseNode(node=node):
@@ -275,12 +274,14 @@ class SimulatedCluster:
         self._rejoining.clear()
         self._share()
         self._status(phase=ClusterPhase.PENDING, endpoint=None, head=None, head_uid=None, burst_nodes=0)
-        self._meter()
 
     def _note_lack(self) -> None:
-        """Let the pool know what this cluster has still to claim."""
-        lacks = 0 if self.known.is_leaving else self.size - self._own_nodes
+        """Let the pool know what this cluster has still to claim, and what it has claimed that does not serve yet."""
+        is_leaving, has = self.known.is_leaving, self._own_nodes
+        lacks = 0 if is_leaving else self.size - has
         self._pool.lacks(self.known.uid, lacks, head=bool(lacks and not self._nodes))
+        serving = self.sharing.nodes if self.known.status.head_uid is not None else 0
+        self._pool.joins(self.known.uid, 0 if is_leaving else max(0, has - serving))
 
     def _bound(self, node: Node) -> None:
         if not self._nodes[node.name].is_alive:
@@ -293,12 +294,8 @@ class SimulatedCluster:
             head_uid=node.uid,
             started_at=self.known.status.started_at or self._clock.now,
         )
-        self._meter()
+        self._note_lack()
         self._owner.cluster_serves(self)
-
-    def _meter(self) -> None:
-        """Write down what it has used so far, as the operator's metering loop does."""
-        self._status(metering=meter(metered(self.known), self.known.status.metering, self._clock.now))
 
     def _joins(self, node: Node) -> None:
         """Let a node take part: its Ray has joined the head's."""
@@ -307,6 +304,7 @@ class SimulatedCluster:
         self._talks[node.uid] = Talk(node.uid, bound_at=self._clock.now)
         self._joined.add(node.uid)
         self._share()
+        self._note_lack()
         self._owner.nodes_joined(self)
         self.hear()
 
@@ -330,7 +328,6 @@ class SimulatedCluster:
         if bursts != self.known.status.burst_nodes:
             self._recorder.burst_nodes.add(bursts - self.known.status.burst_nodes, self._clock.now)
             self._status(burst_nodes=bursts)
-            self._meter()
 
     # Burst nodes, as its pool shares them out
 
@@ -391,7 +388,11 @@ class SimulatedCluster:
         self._owner.cluster_gone(self)
 
     def _status(self, **changes: object) -> None:
-        self._put(replace(self.known, status=self.known.status.model_copy(update=changes)))
+        """Write its status, and what it has used so far, as the operator's metering loop does."""
+        status = self.known.status.model_copy(update=changes)
+        known = replace(self.known, status=status)
+        vars(status).update(metering=meter(metered(known), status.metering, self._clock.now))  # nobody has it yet
+        self._put(known)
 
     def _put(self, known: Cluster) -> None:
         self.known = known

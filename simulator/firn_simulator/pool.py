@@ -57,6 +57,7 @@ class SimulatedPool:
         self._lacks: dict[str, int] = {}
         self._lacking = 0
         self._headless: dict[str, None] = {}
+        self._joining: set[str] = set()
         self._reserved: set[str] = set()
         self._is_changed = True
         self._look_at: datetime | None = None
@@ -95,6 +96,13 @@ class SimulatedPool:
         else:
             self._headless.pop(cluster, None)
         self.wake()
+
+    def joins(self, cluster: str, nodes: int) -> None:
+        """Note how many nodes a cluster has claimed that do not serve yet."""
+        if bool(nodes) != (cluster in self._joining):
+            self._joining ^= {cluster}
+            self._is_changed = True
+            self.wake()
 
     def spares(self, count: int, head: bool) -> tuple[Node, ...]:
         """Return the nodes that the next claim takes; those that are no heads leave one to each cluster without."""
@@ -238,6 +246,7 @@ class SimulatedPool:
             reserved=frozenset(self._reserved),
             parking=self._parking() if self._stock.parked else None,
             waiting=self._lacking,
+            joining=bool(self._joining),
             last_claim_at=self._last_claim_at,
             claims_since=self._claims_since,
             demand=self._demand,

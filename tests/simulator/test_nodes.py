@@ -96,3 +96,13 @@ def test_the_forecast_keeps_as_many_warm_as_the_claims_of_late_need() -> None:
     assert forecast.hit_rate is not None
     assert forecast.hit_rate > 0.95
     assert forecast.idle_node_hours < 20 * 2
+
+
+def test_the_pool_leaves_the_processor_to_nodes_that_join() -> None:
+    refill = {"delaySeconds": 1, "maxBooting": 8}
+    full_at = []
+    for join in (0.1, 30):
+        _, recorder = run({"size": "M"}, at(10, 32), duration=60, pool=pool(refill=refill), physics={"join": join})
+        nodes = zip(recorder.idle_nodes.at_seconds, recorder.idle_nodes.values, strict=True)
+        full_at.append(max(seconds for seconds, idle in nodes if idle == 8))
+    assert full_at == [pytest.approx(10 + 1 + 4, abs=0.3), pytest.approx(10 + 5 + 4, abs=0.3)]
