@@ -15,8 +15,10 @@ from pathlib import Path
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.hot_columns import tier
 from firn_runtime.config import NodeSettings
+from firn_runtime.engine.allocator import PLENTY_BYTES
 from firn_runtime.engine.engine import Engine
 from firn_runtime.engine.server import EngineServer
+from firn_runtime.engine.sweeper import Sweeper
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import key_of
 
@@ -28,6 +30,8 @@ async def serve(folder: Path, settings: NodeSettings, pool_bytes: int, exchange_
     )
     hot = tier(settings.hot_bytes, settings.engine_bytes) if keeps_hot else None
     engine = Engine(settings.cpu, pool_bytes, settings.spill_dir, cache, hot)
+    if settings.memory_bytes < PLENTY_BYTES:
+        Sweeper(settings.spill_dir, settings.engine_bytes).start()
     pieces = PieceStore(settings.exchange_dir, exchange_bytes, settings.exchange_disk_bytes)
     server = EngineServer(engine, pieces, key_of("cluster"))
     await server.listen(folder / "engine.sock")

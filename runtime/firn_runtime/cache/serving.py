@@ -3,12 +3,10 @@
 The engine decodes what is missing itself, by scans of those columns alone, so that the types are what the plan has.
 """
 
-import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,11 +17,10 @@ from firn_runtime.cache.hot_scans import HotScan, decoding, hot_scan, leaf_node
 from firn_runtime.cache.layout import Layout
 from firn_runtime.cache.lease import Lease
 from firn_runtime.cache.scan_needs import needs_of
+from firn_runtime.resident import private_bytes
 
 if TYPE_CHECKING:
     from datafusion import SessionContext
-
-_STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +51,7 @@ class Serving:
 
     def begin(self) -> None:
         """Let a statement begin: what the process needs by now is taken from the tier."""
-        _, resident, shared, *_ = _STATM.read_text().split()
-        self.tier.give_way((int(resident) - int(shared)) * mmap.PAGESIZE)
+        self.tier.give_way(private_bytes())
 
     def note(self, lease: Lease, leaves: Iterable[bytes]) -> None:
         """Note that scans were planned that read files: the columns that they use may be served the next time."""

@@ -9,6 +9,7 @@ import ray
 from firn_model.messages import TableSnapshot
 
 from firn_runtime.config import NodeSettings
+from firn_runtime.engine.allocator import PLENTY_BYTES
 from firn_runtime.node.executor import answer_once
 
 
@@ -37,6 +38,7 @@ class EngineActor:
         from firn_runtime.cache.hot_columns import tier
         from firn_runtime.engine.engine import Engine
         from firn_runtime.engine.server import EngineServer
+        from firn_runtime.engine.sweeper import Sweeper
         from firn_runtime.exchange.pieces import PieceStore
         from firn_runtime.exchange.tickets import key_of
 
@@ -45,6 +47,8 @@ class EngineActor:
         )
         hot = tier(settings.hot_bytes, settings.engine_bytes)
         engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache, hot)
+        if settings.memory_bytes < PLENTY_BYTES:
+            Sweeper(settings.spill_dir, settings.engine_bytes).start()
         pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
         self._server = EngineServer(engine, pieces, key_of(token))
         await self._server.listen(socket)
