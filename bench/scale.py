@@ -32,25 +32,24 @@ from typing import Any
 
 import aiohttp
 import uvloop
-import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_local.control_plane import ControlPlane
 from firn_model import names
 from firn_operator.kube.api import POOLS, KubeApi
 from measures import Sample, Summary, breakdown, most_overtaken, step_summaries
-from scale_access import connect, new_token, write_kubeconfig
+from scale_access import connect, install_crds, new_token, write_kubeconfig
 from scale_machine import Children, CoreShares, collect_seldom, memory_mib, program
 from scale_services import Resume, Services
 from scale_watch import Viewer
 
-CRDS = Path(__file__).resolve().parents[1] / "crds"
 NODES = Path(__file__).with_name("scale_nodes.py")
 PATIENCE_SECONDS = 900.0
 LOOK_SECONDS = 0.2
 PARTS = ("claims", "resume", "idle")
-SELDOM_COLLECTED = {"GOGC": "2000", "GOMEMLIMIT": "5GiB"}
-"""Of garbage, in API server and etcd: a collection takes both cores of a small machine for half a second."""
+SELDOM_COLLECTED = {"GOGC": "off", "GOMEMLIMIT": "8GiB"}
+"""Of garbage, in API server and etcd: a collection takes both cores of a small machine for a second. What the making of
+an account has left is collected before anything is timed."""
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
 
 
@@ -117,6 +116,11 @@ class Account:
 
         await self.until(known, f"{count} warehouses are known")
         return created
+
+    async def settle(self) -> None:
+        """Let what making the account has left behind be done with, before anything is timed."""
+        await self.services.collect_garbage()
+        await asyncio.sleep(2)
 
     async def observed(self) -> dict[str, int]:
         """Return what the nodes' watch has seen."""
@@ -251,7 +255,7 @@ async def claims(here: Account, nodes: int, rate: float, seconds: float, booting
     """Claim at a steady rate."""
     await here.add_pool(nodes, booting)
     warehouses = await here.add_warehouses(round(rate * seconds), "claim")
-    await asyncio.sleep(2)
+    await here.settle()
     began_at = time.monotonic()
 
     async def at(number: int, warehouse: str) -> Resume:
@@ -286,7 +290,7 @@ async def resume_all(here: Account, nodes: int, count: int, booting: int) -> dic
     """Resume many warehouses at the same moment."""
     await here.add_pool(nodes, booting)
     warehouses = await here.add_warehouses(count, "resume")
-    await asyncio.sleep(2)
+    await here.settle()
 
     async def all_of_them() -> list[Resume]:
         return list(await asyncio.gather(*(here.services.resume(w) for w in warehouses)))
@@ -336,21 +340,6 @@ async def idle(here: Account, nodes: int, warehouses: int, booting: int, seconds
         "idle_over_created": max(0, seen["most_warm"] - nodes),
         **found,
     }
-
-
-async def install_crds() -> None:
-    """Install Firn's resources and wait until they are served."""
-    api = await KubeApi.connect("default")
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    for file in sorted(CRDS.glob("*.yaml")):
-        created = await api.request("POST", path, yaml.safe_load(file.read_text()))
-        name, served = created["metadata"]["name"], False
-        while not served:
-            await asyncio.sleep(LOOK_SECONDS)
-            conditions = (await api.request("GET", f"{path}/{name}")).get("status", {}).get("conditions", ())
-            served = any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
-    await api.close()
-    await asyncio.sleep(1)  # discovery follows the condition by a moment
 
 
 async def bench(plane: ControlPlane, options: argparse.Namespace) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""How the processes of `make bench-scale` reach the API server: as in a cluster, with a service account's token.
+"""Firn's resources in the API server of `make bench-scale`, and its processes' access: by a service account's token.
 
 The server remembers a token that it has checked for a while; an administrator's certificate it checks at each call.
 """
 
+import asyncio
 from pathlib import Path
 
 import yaml
 from firn_operator.kube.api import KubeApi
 from kubernetes.aio import client, config
 
+CRDS = Path(__file__).resolve().parents[1] / "crds"
 ACCOUNT = "firn"
 TOKEN_SECONDS = 36_000
 RBAC = "rbac.authorization.k8s.io"
@@ -47,3 +49,18 @@ async def connect(file: Path, namespace: str) -> KubeApi:
         config_file=str(file), client_configuration=settings
     )
     return KubeApi(client.ApiClient(settings), namespace)
+
+
+async def install_crds() -> None:
+    """Install Firn's resources and wait until they are served."""
+    api = await KubeApi.connect("default")
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for file in sorted(CRDS.glob("*.yaml")):
+        created = await api.request("POST", path, yaml.safe_load(file.read_text()))
+        name, served = created["metadata"]["name"], False
+        while not served:
+            await asyncio.sleep(0.2)
+            conditions = (await api.request("GET", f"{path}/{name}")).get("status", {}).get("conditions", ())
+            served = any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+    await api.close()
+    await asyncio.sleep(1)  # discovery follows the condition by a moment

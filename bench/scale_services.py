@@ -58,6 +58,10 @@ class Services:
         """Close the connections to agents."""
         await self._agents.close()
 
+    async def collect_garbage(self) -> None:
+        """Have the API server collect its garbage, and wait until it has."""
+        await self._viewer.read("/debug/pprof/heap?gc=1")
+
     async def follow_clusters(self) -> None:
         """See endpoints, for ever."""
         async for kind, raw in self._viewer.follow(f"/apis/{names.API_VERSION}/*/{CLUSTERS}"):

@@ -41,6 +41,12 @@ class Viewer:
         """Close all connections."""
         await self._session.close()
 
+    async def read(self, path: str) -> bytes:
+        """Return what the server answers at a path."""
+        async with self._session.get(self._host + path) as answer:
+            answer.raise_for_status()
+            return await answer.read()
+
     async def follow(self, path: str) -> AsyncIterator[tuple[str, Raw]]:
         """Yield what is there as ADDED, then each change, for ever; in `path` * stands for the namespace."""
         url = self._host + path.replace("*", f"namespaces/{self._namespace}")

@@ -58,13 +58,11 @@ CREATIONS_AT_ONCE = 8
 """Calls at the same time that make nodes: those of claims come between them."""
 CREATIONS_A_LOOK = 64
 """So many are made before the pool is looked at again, more of a large pool, which is looked at less often."""
-PAUSE_BESIDE_CLAIMS_SECONDS = 0.09
-"""And while claims come, one is made at a time, with so long a pause where all of the pool is ready, and less the fewer
-are: claims that go on find the pool refilled evenly, not late and all at once."""
+PAUSE_BESIDE_CLAIMS_SECONDS, PAUSE_OF_A_FULL_POOL_SECONDS = 0.02, 0.03
+"""And while claims come, one is made at a time, with so long a pause, longer the more of the pool is ready: claims that
+go on find the pool refilled evenly, not late and all at once."""
 PAUSE_A_WAITING_CLAIM_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.1
 """And so much longer for each cluster that waits for its head: where the API server is slow, claims have it first."""
-DRY_SHARE = 0.1
-"""Where no more of the pool is ready, nodes are made at once and several at a time: they take seconds to boot."""
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
 LOOK_LASTS = timedelta(milliseconds=200)
@@ -312,16 +310,17 @@ class PoolController:
 
     @asynccontextmanager
     async def _after_claims(self, pool: Pool) -> AsyncIterator[None]:
-        """Have nodes made one by one while claims come, unless the pool runs dry."""
+        """Have nodes made one by one while claims come, unless the pool is dry."""
         free = self._account.state.free.count(pool.name, self.reservations.nodes)
-        share = min(1.0, free / max(1, pool.spec.warm.min))
-        if not self.claims_come(pool.name) or share <= DRY_SHARE:
+        if not free or not self.claims_come(pool.name):
             yield
             return
+        share = min(1.0, free / max(1, pool.spec.warm.min))
         async with self._beside_claims:
             yield
             waiting = PAUSE_A_WAITING_CLAIM_SECONDS * len(self._account.state.headless_of_pool(pool.name))
-            await asyncio.sleep(PAUSE_BESIDE_CLAIMS_SECONDS * share + min(waiting, LONGEST_WAIT_SECONDS))
+            pause = PAUSE_BESIDE_CLAIMS_SECONDS + PAUSE_OF_A_FULL_POOL_SECONDS * share
+            await asyncio.sleep(pause + min(waiting, LONGEST_WAIT_SECONDS))
 
     def _refused(self, pool: Pool, error: ApiError) -> None:
         self._refusals[pool.name] = (utc_now(), str(error))
