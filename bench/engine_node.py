@@ -15,10 +15,9 @@ from pathlib import Path
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.hot_columns import tier
 from firn_runtime.config import NodeSettings
-from firn_runtime.engine.allocator import PLENTY_BYTES
 from firn_runtime.engine.engine import Engine
 from firn_runtime.engine.server import EngineServer
-from firn_runtime.engine.sweeper import Sweeper
+from firn_runtime.engine.sweeper import sweep
 from firn_runtime.exchange.pieces import PieceStore
 from firn_runtime.exchange.tickets import key_of
 
@@ -30,10 +29,9 @@ async def serve(folder: Path, settings: NodeSettings, pool_bytes: int, exchange_
     )
     hot = tier(settings.hot_bytes, settings.engine_bytes) if keeps_hot else None
     engine = Engine(settings.cpu, pool_bytes, settings.spill_dir, cache, hot)
-    if settings.memory_bytes < PLENTY_BYTES:
-        Sweeper(settings.spill_dir, settings.engine_bytes).start()
     pieces = PieceStore(settings.exchange_dir, exchange_bytes, settings.exchange_disk_bytes)
     server = EngineServer(engine, pieces, key_of("cluster"))
+    sweep(settings, hot, server.is_busy)
     await server.listen(folder / "engine.sock")
     port = await server.listen_to_cluster("127.0.0.1")
     print(f"127.0.0.1:{port}", flush=True)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,6 +47,36 @@ def test_it_reads_its_file_again_and_again_even_when_that_is_gone(tmp_path: Path
     with pytest.raises(Exception, match="not found"):
         sweeper.sweep()
     assert sweeper.sweep() == columns
+
+
+class Watched(Sweeper):
+    """Tells when it has swept."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, engine_bytes=0)
+        self.swept = threading.Event()
+
+    def sweep(self) -> int:
+        columns = super().sweep()
+        self.swept.set()
+        return columns
+
+
+def test_only_an_engine_that_works_is_swept(tmp_path: Path) -> None:
+    asked, works = threading.Semaphore(0), threading.Event()
+
+    def is_busy() -> bool:
+        asked.release()
+        return works.is_set()
+
+    sweeper = Watched(tmp_path)
+    sweeper.start(is_busy)
+    for _ in range(3):
+        assert asked.acquire(timeout=30)
+    assert not list(tmp_path.iterdir())
+    works.set()
+    assert sweeper.swept.wait(30)
+    works.clear()
 
 
 def test_what_was_read_and_freed_goes_back_when_threads_are_swept(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import ray
 from firn_model.messages import TableSnapshot
 
 from firn_runtime.config import NodeSettings
-from firn_runtime.engine.allocator import PLENTY_BYTES
 from firn_runtime.node.executor import answer_once
 
 
@@ -38,7 +37,7 @@ class EngineActor:
         from firn_runtime.cache.hot_columns import tier
         from firn_runtime.engine.engine import Engine
         from firn_runtime.engine.server import EngineServer
-        from firn_runtime.engine.sweeper import Sweeper
+        from firn_runtime.engine.sweeper import sweep
         from firn_runtime.exchange.pieces import PieceStore
         from firn_runtime.exchange.tickets import key_of
 
@@ -47,10 +46,9 @@ class EngineActor:
         )
         hot = tier(settings.hot_bytes, settings.engine_bytes)
         engine = Engine(settings.cpu, settings.pool_bytes, settings.spill_dir, cache, hot)
-        if settings.memory_bytes < PLENTY_BYTES:
-            Sweeper(settings.spill_dir, settings.engine_bytes).start()
         pieces = PieceStore(settings.exchange_dir, settings.exchange_memory_bytes, settings.exchange_disk_bytes)
         self._server = EngineServer(engine, pieces, key_of(token))
+        sweep(settings, hot, self._server.is_busy)
         await self._server.listen(socket)
         host = settings.pod_ip or "127.0.0.1"
         return os.getpid(), f"{host}:{await self._server.listen_to_cluster(host)}"

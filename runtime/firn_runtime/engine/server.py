@@ -75,6 +75,10 @@ class EngineServer:
         self._quiet = asyncio.Event()
         self._watches: set[asyncio.Task[None]] = set()
 
+    def is_busy(self) -> bool:
+        """Whether it works on an answer. For any thread."""
+        return bool(self._runs)
+
     async def listen(self, path: Path) -> None:
         """Accept the agent's connections from now on."""
         self._servers.append(await asyncio.start_unix_server(partial(self._serve, False), path))

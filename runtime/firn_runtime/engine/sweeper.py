@@ -3,20 +3,24 @@
 A thread that reads files takes back what others freed of its memory with its next hundredth larger allocation, and not
 before (allocator.py): with column chunks of half a MiB each, it keeps some 50 MiB. There are as many such threads as
 there ever were requests of files at once, one for each file of a table that is planned, and they take turns: the one
-that was idle longest comes first. So, while the process holds much, a file of many small column chunks is read again
-and again. Each time the next thread makes those allocations, and what was freed of its memory goes to the kernel. That
-is as often as the engine reads row groups, so that a thread keeps what it read once or twice.
+that was idle longest comes first. So, while the process works and holds much, a file of many small column chunks is
+read again and again. Each time the next thread makes those allocations, and what was freed of its memory goes to the
+kernel. That is as often as the engine reads row groups, so that a thread keeps what it read once or twice.
 """
 
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 from datafusion import SessionConfig, SessionContext
 from datafusion.plan import ExecutionPlan
 
+from firn_runtime.cache.hot_columns import HotColumns
+from firn_runtime.config import NodeSettings
+from firn_runtime.engine.allocator import PLENTY_BYTES
 from firn_runtime.resident import private_bytes
 
 _CHUNKS = 128
@@ -28,25 +32,31 @@ _SHARE = 0.35
 _LOOK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.01
 """Between two readings, each of which takes 2 ms of a core."""
+_AFTERWARDS_SECONDS = 2.0
+"""So long an engine is swept that does nothing any more."""
 
 
 class Sweeper:
-    """Looks at its process and sweeps while that holds much, in a thread of its own."""
+    """Looks at its process and sweeps while that works and holds much, in a thread of its own."""
 
-    def __init__(self, folder: Path, engine_bytes: int) -> None:
-        """Keep the file that is read in `folder`; the engine may hold so many bytes."""
+    def __init__(self, folder: Path, engine_bytes: int, kept_bytes: Callable[[], int] = lambda: 0) -> None:
+        """Keep the file that is read in `folder`; the engine may hold so many bytes beside those that are kept."""
         self._path = folder / "sweep.parquet"
         self._most_bytes = int(engine_bytes * _SHARE)
+        self._kept_bytes = kept_bytes
         self._context: SessionContext | None = None
         self._plan = b""
 
-    def start(self) -> None:
-        """Begin, and go on until the process ends."""
-        threading.Thread(target=self._keep, name="sweeper", daemon=True).start()
+    def start(self, is_busy: Callable[[], bool]) -> None:
+        """Begin, and go on until the process ends; `is_busy` tells whether the engine works on anything."""
+        threading.Thread(target=self._keep, args=(is_busy,), name="sweeper", daemon=True).start()
 
-    def _keep(self) -> None:
+    def _keep(self, is_busy: Callable[[], bool]) -> None:
+        until = 0.0
         while True:
-            if private_bytes() <= self._most_bytes:
+            if is_busy():
+                until = time.monotonic() + _AFTERWARDS_SECONDS
+            if time.monotonic() >= until or private_bytes() - self._kept_bytes() <= self._most_bytes:
                 time.sleep(_LOOK_SECONDS)
                 continue
             # An engine that cannot read a file now has other troubles, which its statements tell.
@@ -76,3 +86,14 @@ class Sweeper:
         context = SessionContext(SessionConfig().with_target_partitions(1))
         self._plan = context.read_parquet(str(self._path)).execution_plan().to_bytes(context)
         return context
+
+
+def sweep(settings: NodeSettings, hot: HotColumns | None, is_busy: Callable[[], bool]) -> None:
+    """Sweep this process from now on, if its node has little memory; what is kept hot in it is meant to stay."""
+    if settings.memory_bytes >= PLENTY_BYTES:
+        return
+    if hot is None:
+        Sweeper(settings.spill_dir, settings.engine_bytes).start(is_busy)
+        return
+    own_bytes = settings.engine_bytes - settings.hot_bytes
+    Sweeper(settings.spill_dir, own_bytes, hot.leaf.held_bytes).start(is_busy)
