@@ -126,3 +126,13 @@ def test_equal_stages_are_one(context: SessionContext) -> None:
     assert sum(grouped in stage.inputs for stage in made) == 2
     others = stages(context, twice.format("max(v + random())"))
     assert sum(stage.exchange is ExchangeKind.SHUFFLE for stage in others) == 2, "each draws its own"
+
+
+@pytest.mark.parametrize(("runs_whole", "more"), [(False, 1), (True, 0)])
+def test_what_is_not_made_once_must_be_small(context: SessionContext, runs_whole: bool, more: int) -> None:
+    root = planned(
+        context, f"SELECT s.m, g.n FROM (SELECT * FROM large WHERE name < 'n1') s JOIN {GROUPED} ON s.k = g.k"
+    )
+    before = joins(root)
+    reduce_early(root, runs_whole=runs_whole)
+    assert joins(root) - before == more

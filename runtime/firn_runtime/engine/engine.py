@@ -33,6 +33,7 @@ from firn_runtime.engine.sizes import SizeCheck
 from firn_runtime.engine.stage import Stage
 from firn_runtime.engine.statistics import measure
 from firn_runtime.errors import CannotCutError, StatementFailedError
+from firn_runtime.plans.reducing import reduce_early
 from firn_runtime.plans.tree import kind_of, parse, replace_leaf, walk
 from firn_runtime.plans.windows import sort_by_all_partition_keys
 from firn_runtime.statements.planner import Planner
@@ -200,6 +201,7 @@ class Engine:
             try:
                 root = parse(frame.execution_plan().to_bytes(self.planner.context))
                 sort_by_all_partition_keys(root)
+                reduce_early(root, runs_whole=True)
                 scans = [node for node in walk(root) if kind_of(node) == "parquet_scan"]
             except CannotCutError:
                 return None

@@ -62,12 +62,15 @@ class _Place:
     is_grouped: bool = False
 
 
-def reduce_early(root: Node) -> None:
-    """Have the joins of a plan leave rows out early, the uppermost join first."""
+def reduce_early(root: Node, *, runs_whole: bool = False) -> None:
+    """Have the joins of a plan leave rows out early, the uppermost join first.
+
+    A plan that runs whole makes all of a join's left side again wherever rows are left out by it.
+    """
     for node in walk(root):
         if _may_reduce(node):
             for keys in _places_of(node).values():
-                if _is_worth(node, keys[0][1]):
+                if _is_small(node, keys[0][1]) or (not runs_whole and _is_free(node, keys[0][1])):
                     _reduce(node, keys)
 
 
@@ -115,11 +118,13 @@ def _deepest(place: _Place) -> Iterator[_Place]:
         )
 
 
-def _is_worth(join: Node, place: _Place) -> bool:
-    """Whether rows are to be left out at a place: what is joined there is small beside it, or made anyway."""
-    left = join.hash_join.left
-    if scanned_bytes(left) < scanned_bytes(place.node):
-        return True
+def _is_small(join: Node, place: _Place) -> bool:
+    """Whether what a join collects is read from less than what it would be joined with at a place."""
+    return scanned_bytes(join.hash_join.left) < scanned_bytes(place.node)
+
+
+def _is_free(join: Node, place: _Place) -> bool:
+    """Whether what a join collects is a stage for both, and saves the grouping of rows."""
     return place.is_grouped and partition_count(join) > 1 and partition_count(place.node) > 1
 
 
