@@ -73,7 +73,7 @@ class SimulatedCluster:
         self.known = known
         self.size = node_count(known.spec.size, known.spec.type)
         self.sharing = Sharing(cores, self.size, around.clock.now)
-        self.cache = Cache(around.physics.cold_read)
+        self.cache = Cache(around.physics.cold_read, pool.cache_bytes * self.size)
         self._pool = pool
         self._owner = owner
         self._clock = around.clock

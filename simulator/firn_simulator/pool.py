@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from random import Random
 
 from firn_model import names
@@ -20,8 +21,10 @@ from firn_simulator.clock import Clock, Loop
 from firn_simulator.leases import Leases, Lessee
 from firn_simulator.recorder import Recorder
 from firn_simulator.stock import TEMPLATE, Stock
-from firn_simulator.workload import Physics
+from firn_simulator.workload import Physics, quantity
 
+CACHE_SHARE = Decimal("0.5")
+"""Part of a node's local disk that its cache may take; the rest is for spills and exchanges (runtime, config)."""
 NO_ROOM = Trouble(TroubleKind.UNSCHEDULABLE, "no machine has room")
 
 
@@ -51,6 +54,7 @@ class SimulatedPool:
         self._demand = Demand()
         self._claims = 0
         self._stock = Stock()
+        self.cache_bytes = int(quantity(spec.node.local_storage) * CACHE_SHARE)
         self._cached: dict[str, int] = {}
         self._heads: set[str] = set()
         self._waiting: dict[str, Callable[[], None]] = {}

@@ -109,7 +109,11 @@ class SimulatedPool(Part):
     def _possible(cls, spec: PoolSpec) -> PoolSpec:
         if spec.warm.min > spec.warm.max:
             raise ValueError("warm.min must be at most warm.max")
-        for name, text in (("cpu", spec.node.cpu), ("memory", spec.node.memory)):
+        for name, text in (
+            ("cpu", spec.node.cpu),
+            ("memory", spec.node.memory),
+            ("localStorage", spec.node.local_storage),
+        ):
             if quantity(text) <= 0:
                 raise ValueError(f"node.{name} must be greater than 0")
         return spec
