@@ -35,6 +35,7 @@ from firn_operator.decide.pool import (
     words,
 )
 from firn_operator.decide.reason import Reason
+from firn_operator.decide.refill import pause_beside_claims
 from firn_operator.decide.templates import is_outdated, is_stranded, template_for
 from firn_operator.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from firn_operator.kube.api import PODS, POOLS, KubeApi
@@ -58,11 +59,6 @@ CREATIONS_AT_ONCE = 8
 """Calls at the same time that make nodes: those of claims come between them."""
 CREATIONS_A_LOOK = 64
 """So many are made before the pool is looked at again, more of a large pool, which is looked at less often."""
-PAUSE_BESIDE_CLAIMS_SECONDS, PAUSE_OF_A_FULL_POOL_SECONDS = 0.02, 0.03
-"""And while claims come, one is made at a time, with so long a pause, longer the more of the pool is ready: claims that
-go on find the pool refilled evenly, not late and all at once."""
-PAUSE_A_WAITING_CLAIM_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.1
-"""And so much longer for each cluster that waits for its head: where the API server is slow, claims have it first."""
 CLAIMS_COME = timedelta(milliseconds=500)
 """How long after a claim another is expected."""
 LOOK_LASTS = timedelta(milliseconds=200)
@@ -310,17 +306,20 @@ class PoolController:
 
     @asynccontextmanager
     async def _after_claims(self, pool: Pool) -> AsyncIterator[None]:
-        """Have nodes made one by one while claims come, unless the pool is dry."""
-        free = self._account.state.free.count(pool.name, self.reservations.nodes)
-        if not free or not self.claims_come(pool.name):
+        """Have nodes made one by one while claims come, unless the pool runs dry."""
+        if self._pause(pool) is None:
             yield
             return
-        share = min(1.0, free / max(1, pool.spec.warm.min))
         async with self._beside_claims:
             yield
-            waiting = PAUSE_A_WAITING_CLAIM_SECONDS * len(self._account.state.headless_of_pool(pool.name))
-            pause = PAUSE_BESIDE_CLAIMS_SECONDS + PAUSE_OF_A_FULL_POOL_SECONDS * share
-            await asyncio.sleep(pause + min(waiting, LONGEST_WAIT_SECONDS))
+            await asyncio.sleep(self._pause(pool) or 0.0)
+
+    def _pause(self, pool: Pool) -> float | None:
+        if not self.claims_come(pool.name):
+            return None
+        free = self._account.state.free.count(pool.name, self.reservations.nodes)
+        waiting = len(self._account.state.headless_of_pool(pool.name))
+        return pause_beside_claims(free, pool.spec.warm.min, waiting)
 
     def _refused(self, pool: Pool, error: ApiError) -> None:
         self._refusals[pool.name] = (utc_now(), str(error))
