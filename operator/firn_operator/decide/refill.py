@@ -1,13 +1,13 @@
 """How fast a pool makes nodes while claims go on: the API server has both to do, and claims are waited for.
 
 Nodes that are made faster the fewer there are fall into the end of a run of claims, and both together then want more
-than a small machine has. So they are made evenly from the run's first claim on, until a fifth of the pool is left; from
-then on faster, and in the end at once, so that a run that does not end finds nodes however long it goes on.
+than a small machine has. So they are made evenly from the run's first claim on, until a seventh of the pool is left;
+from then on faster, and in the end at once, so that a run that does not end finds nodes however long it goes on.
 """
 
 PAUSE_SECONDS, PAUSE_OF_A_FULL_POOL_SECONDS = 0.02, 0.03
 """Nodes are made one at a time with so long a pause, longer the more of the pool is ready."""
-EVEN_SHARE, DRY_SHARE = 0.2, 0.1
+EVEN_SHARE, DRY_SHARE = 0.15, 0.05
 """Below the first share the pause shrinks; where no more than the second is ready, nodes are made at once and several
 at a time: they take seconds to boot."""
 PAUSE_A_CLAIM_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.1
