@@ -48,7 +48,7 @@ from measures import percentile
 _dataset: Any = importlib.import_module("tests.verify.dataset")
 _statements: Any = importlib.import_module("tests.verify.statements")
 _suites: Any = importlib.import_module("tests.verify.suites")
-_servers: Any = importlib.import_module("tests.runtime.conftest")
+_s3: Any = importlib.import_module("tests.s3")
 
 ONE, TWO, FUSION, DUCK, DAFT = "one node", "two nodes", "DataFusion", "DuckDB", "Daft"
 HOT = "one node, hot"
@@ -296,9 +296,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             suite.dataset.compiler().compile(SMALLEST),
         )
         with _dataset.serving() as endpoint:
-            store = ObjectStoreAccess(
-                endpoint=endpoint, access_key_id=_servers.ACCESS_KEY, secret_access_key=_servers.SECRET_KEY
-            )
+            store = ObjectStoreAccess(endpoint=endpoint, access_key_id=_s3.ACCESS_KEY, secret_access_key=_s3.SECRET_KEY)
             for dataset in (suite.dataset, tiny):
                 dataset.upload(endpoint)
             for number in range(given.rounds):

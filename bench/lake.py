@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from firn_local.cache import Cache
 from firn_local.tpch import ObjectStore
 from firn_model.messages import ObjectStoreAccess
 
-_servers: Any = importlib.import_module("tests.runtime.conftest")
+_s3: Any = importlib.import_module("tests.s3")
 _dataset: Any = importlib.import_module("tests.verify.dataset")
 
 
@@ -36,18 +35,5 @@ def _fill(root: Path, dataset: Any) -> None:
 
 @contextlib.contextmanager
 def _served(root: Path) -> Iterator[ObjectStoreAccess]:
-    port = _servers.free_port()
-    access = ObjectStoreAccess(
-        endpoint=f"http://127.0.0.1:{port}",
-        access_key_id=_servers.ACCESS_KEY,
-        secret_access_key=_servers.SECRET_KEY,
-    )
-    keys = ("--access", access.access_key_id, "--secret", access.secret_access_key)
-    command = [_servers.versitygw(), *keys, "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(root)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        _servers.wait_for(port)
-        yield access
-    finally:
-        server.terminate()
-        server.wait(10)
+    with _s3.serving_s3(root) as endpoint:
+        yield ObjectStoreAccess(endpoint=endpoint, access_key_id=_s3.ACCESS_KEY, secret_access_key=_s3.SECRET_KEY)

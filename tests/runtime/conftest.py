@@ -5,11 +5,9 @@ import base64
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,10 +25,10 @@ from firn_model.base import Message
 from firn_model.frames import Frame, FrameReader, FrameType
 from firn_model.messages import Bind, DataFile, Dispatch, Failure, Finish, ObjectStoreAccess, Statistics, TableSnapshot
 
-ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
+from tests.s3 import ACCESS_KEY, SECRET_KEY, free_port, serving_s3
+
 EPOCH = "epoch-1"
 BOOT_SECONDS = 240
-SERVER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -123,12 +121,6 @@ class Node:
         assert status == 200, body
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def running_node(
     endpoint: str, signing_key: Ed25519PrivateKey | None = None, **environment: str
@@ -201,14 +193,6 @@ class Lake:
         return f"s3://lake/{key}"
 
 
-def versitygw() -> str:
-    """Return the S3 server's program, from PATH or from the local cluster's cache."""
-    cached = sorted((Path.home() / ".cache" / "firn").glob("bin-versitygw/*/versitygw"))
-    found = shutil.which("versitygw") or (str(cached[-1]) if cached else None)
-    assert found, "there is no versitygw; build it with .venv/bin/firn-local"
-    return found
-
-
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     root = tmp_path_factory.mktemp("s3")
@@ -220,25 +204,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         check=True,
         capture_output=True,
     )
-    port = free_port()
-    command = [versitygw(), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{port}"]
-    server = subprocess.Popen([*command, "--quiet", "posix", str(root)], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield Lake(root, f"http://127.0.0.1:{port}")
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + SERVER_SECONDS
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.01)
-    raise AssertionError("the S3 server does not listen")
+    with serving_s3(root) as endpoint:
+        yield Lake(root, endpoint)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

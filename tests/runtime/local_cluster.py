@@ -22,7 +22,8 @@ from firn_runtime.node.members import MemberNode, Members
 from firn_runtime.statements.attempt import Cluster
 from firn_runtime.statements.coordinator import Coordinator
 
-from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, Answer, answer_of
+from tests.runtime.conftest import Answer, answer_of
+from tests.s3 import ACCESS_KEY, SECRET_KEY
 
 SETTINGS = {
     "cores": 1,

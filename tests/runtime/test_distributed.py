@@ -3,7 +3,6 @@
 import asyncio
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 
 import pyarrow.parquet as pq
@@ -17,8 +16,9 @@ from firn_model.frames import Frame, FrameReader, FrameType
 from firn_model.messages import Failure, Finish, Progress, TableSnapshot
 from firn_model.statements import StatementError
 
-from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, Answer, Lake, free_port, versitygw, wait_for
+from tests.runtime.conftest import Answer, Lake
 from tests.runtime.local_cluster import LocalCluster, local_cluster
+from tests.s3 import serving_s3
 
 pytestmark = [pytest.mark.component, pytest.mark.asyncio(loop_scope="module")]
 
@@ -35,15 +35,8 @@ def small_lake(tpch: Tpch, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """An S3 server over TPC-H at scale factor 0.05."""
     root = tmp_path_factory.mktemp("s3-small")
     shutil.copytree(tpch.data, root / "lake" / "tpch")
-    port = free_port()
-    command = [versitygw(), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{port}"]
-    server = subprocess.Popen([*command, "--quiet", "posix", str(root)], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield Lake(root, f"http://127.0.0.1:{port}")
-    finally:
-        server.terminate()
-        server.wait(10)
+    with serving_s3(root) as endpoint:
+        yield Lake(root, endpoint)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[1, 2, 3])

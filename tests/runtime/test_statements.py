@@ -12,7 +12,8 @@ from firn_model.frames import FrameReader
 from firn_model.messages import Cancel, Dispatch, Progress
 from firn_model.statements import StatementError
 
-from tests.runtime.conftest import SECRET_KEY, Lake, Node, answer_of
+from tests.runtime.conftest import Lake, Node, answer_of
+from tests.s3 import SECRET_KEY
 
 pytestmark = [pytest.mark.component, pytest.mark.asyncio(loop_scope="module")]
 

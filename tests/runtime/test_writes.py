@@ -19,7 +19,8 @@ from firn_runtime.writing.writes import ROW_GROUP_BYTES, write_partition
 from pyiceberg.conversions import from_bytes
 from pyiceberg.types import DateType, DecimalType, LongType, StringType, TimestampType
 
-from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, Lake, Node, answer_of
+from tests.runtime.conftest import Lake, Node, answer_of
+from tests.s3 import ACCESS_KEY, SECRET_KEY
 
 pytestmark = [pytest.mark.component, pytest.mark.asyncio(loop_scope="module")]
 

@@ -1,10 +1,6 @@
 """A real S3 server, and an account of real services over a fake API server and fake heads."""
 
 import secrets
-import socket
-import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,17 +9,13 @@ from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firn_local.layout import Layout
 from firn_local.progress import Progress
-from firn_local.waiting import until
 from firn_local.workshop import Workshop
 from firn_services.config import Settings
 from pydantic import SecretStr
 
 from tests.postgres import Postgres
+from tests.s3 import ACCESS_KEY, SECRET_KEY, serving_s3
 from tests.services.account import TestAccount
-
-S3_READY_SECONDS = 20
-ACCESS_KEY = "test-access"
-SECRET_KEY = "test-secret-key"
 
 
 @pytest.fixture(scope="session")
@@ -32,30 +24,8 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Progress() as progress:
         workshop = Workshop.open(Layout.from_environment(), progress)
         workshop.build_modules(["versitygw"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    folder = tmp_path_factory.mktemp("s3")
-    options = ["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", address, "posix", str(folder)]
-    with subprocess.Popen(
-        [workshop.program("versitygw"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            assert until(lambda: _answers(f"http://{address}"), S3_READY_SECONDS)
-            yield f"http://{address}"
-        finally:
-            process.kill()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        return True
-    except OSError:
-        return False
+    with serving_s3(tmp_path_factory.mktemp("s3"), workshop.program("versitygw")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 import base64
 import contextlib
 import itertools
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +21,7 @@ from firn_services.sql.compile import Compiler
 from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 
-from tests.runtime.conftest import ACCESS_KEY, SECRET_KEY, free_port, versitygw, wait_for
+from tests.s3 import ACCESS_KEY, SECRET_KEY, serving_s3
 
 BUCKET = "lake"
 _DEFAULTS = Defaults("V", "S")
@@ -156,20 +154,8 @@ def _store(endpoint: str) -> Any:
 @contextlib.contextmanager
 def serving(*datasets: Dataset) -> Iterator[str]:
     """Serve datasets by an S3 server of their own; yields its endpoint."""
-    root = Path(tempfile.mkdtemp(prefix="firn-verify-"))
-    try:
-        port = free_port()
-        command = [versitygw(), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{port}"]
-        server = subprocess.Popen([*command, "--quiet", "posix", str(root)], stdout=subprocess.DEVNULL)
-        try:
-            wait_for(port)
-            endpoint = f"http://127.0.0.1:{port}"
-            _store(endpoint).create_bucket(Bucket=BUCKET)
-            for dataset in datasets:
-                dataset.upload(endpoint)
-            yield endpoint
-        finally:
-            server.terminate()
-            server.wait(10)
-    finally:
-        shutil.rmtree(root)
+    with tempfile.TemporaryDirectory(prefix="firn-verify-") as root, serving_s3(Path(root)) as endpoint:
+        _store(endpoint).create_bucket(Bucket=BUCKET)
+        for dataset in datasets:
+            dataset.upload(endpoint)
+        yield endpoint

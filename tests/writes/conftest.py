@@ -12,8 +12,9 @@ from firn_services.config import Settings
 from pydantic import SecretStr
 
 from tests.runtime.conftest import running_node
+from tests.s3 import ACCESS_KEY, SECRET_KEY
 from tests.services.account import TestAccount
-from tests.services.conftest import ACCESS_KEY, SECRET_KEY, database_url, s3_url, signing_key
+from tests.services.conftest import database_url, s3_url, signing_key
 
 __all__ = ["database_url", "s3_url", "signing_key"]
 
