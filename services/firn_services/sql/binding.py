@@ -11,12 +11,13 @@ from firn_services.catalog.names import CatalogTable
 from firn_services.catalog.reader import CatalogReader
 from firn_services.sql.check import check, empty
 from firn_services.sql.columns import name_columns
-from firn_services.sql.dialect import Engine
 from firn_services.sql.exact import keep_exact
 from firn_services.sql.meanings import keep_meanings
 from firn_services.sql.memberships import keep_unknown
 from firn_services.sql.outer_joins import keep_missing_apart
 from firn_services.sql.predicates import bounds
+from firn_services.sql.refused import engine_text, refuse_clauses, refuse_options
+from firn_services.sql.relations import reshape
 from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
 from firn_services.sql.roles import FILE, ROW, WITH_ROWS
 from firn_services.sql.semi_joins import pick_rows_before_joins
@@ -48,6 +49,8 @@ def bind(
 
     `naming`: the query's own text, from which its columns get their names.
     """
+    statement = reshape(statement, defaults)
+    refuse_clauses(statement, text)
     references = resolve_tables(statement, catalog, defaults)
     limits = bounds(references)
     tables = rename_to_engine(statement, references)
@@ -59,7 +62,9 @@ def bind(
     context = empty(tables)
     keep_exact(statement, tables, context)
     statement = pick_rows_before_joins(statement, tables)
-    sql = keep_missing_apart(statement, tables).sql(dialect=Engine, comments=False)
+    statement = keep_missing_apart(statement, tables)
+    refuse_options(statement, text)
+    sql = engine_text(statement)
     schema = check(sql, context, text)
     snapshots = tuple(_snapshot(name, t, catalog, limits.get(t.name, ())) for name, t in tables.items())
     return Bound(sql, schema, tables, snapshots)

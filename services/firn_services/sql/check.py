@@ -9,7 +9,7 @@ from firn_model.statements import StatementError
 
 from firn_services.catalog.names import CatalogTable
 from firn_services.errors import StatementFailedError
-from firn_services.sql.position import Position, of_word
+from firn_services.sql.position import failed, of_word
 
 _PREFIX = re.compile(
     r"^(DataFusion error: |Error during planning: |Schema error: |SQL error: |Internal error: |type_coercion\n?"
@@ -18,6 +18,9 @@ _PREFIX = re.compile(
 _NO_FIELD = re.compile(r"No field named (?P<name>(?:\"[^\"]+\"|[\w$]+)(?:\.(?:\"[^\"]+\"|[\w$]+))*)\.?")
 _VALID = re.compile(r"Valid fields are (?P<names>.*?)\.?$", re.DOTALL)
 _AMBIGUOUS = re.compile(r"Ambiguous reference to unqualified field \"?(?P<name>[\w$]+)")
+_DUMP = re.compile(r"(?:\w+\()?\w+ ?\{ |\w+\(\w+[({]")
+"""Where the engine begins to print its syntax tree."""
+_NEAR = 0.7
 _FUNCTION = re.compile(r"Invalid function '(?P<name>[^']+)'")
 _NAMED_FUNCTION = re.compile(r"Function '(?P<name>\w+)'|'(?P<call>\w+)\(")
 
@@ -67,18 +70,19 @@ def explain(message: str, text: str) -> StatementFailedError:
         return _unknown_column(found["name"], message, text)
     if found := _AMBIGUOUS.search(message):
         reason = f"column {found['name']} is ambiguous; write which table's it is"
-        return _failure(StatementError.UNKNOWN_COLUMN, reason, of_word(text, found["name"]))
+        return failed(StatementError.UNKNOWN_COLUMN, reason, of_word(text, found["name"]))
     if found := _FUNCTION.search(message):
         hint = message.partition("Did you mean ")[2].strip("'?\n ")
-        near = f"; did you mean {hint}?" if hint else ""
+        near = f"; did you mean {hint}?" if difflib.get_close_matches(found["name"], [hint], cutoff=_NEAR) else ""
         reason = f"function {found['name']} does not exist{near}"
-        return _failure(StatementError.UNSUPPORTED, reason, of_word(text, found["name"]))
+        return failed(StatementError.UNSUPPORTED, reason, of_word(text, found["name"]))
     clean = _PREFIX.sub("", message).partition("This issue was likely caused by a bug")[0].strip()
+    clean = _without_dump(clean)
     unsupported = "not implemented" in message or "not supported" in message or "Unsupported" in message
     named = _NAMED_FUNCTION.search(message)
     word = (named["name"] or named["call"]) if named else None
     kind = StatementError.UNSUPPORTED if unsupported else StatementError.TYPE
-    return _failure(kind, clean.partition("\n\tCandidate")[0], of_word(text, word) if word else None)
+    return failed(kind, clean.partition("\n\tCandidate")[0], of_word(text, word) if word else None)
 
 
 def _unknown_column(name: str, message: str, text: str) -> StatementFailedError:
@@ -88,11 +92,14 @@ def _unknown_column(name: str, message: str, text: str) -> StatementFailedError:
     near = difflib.get_close_matches(parts[-1].lower(), fields, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     place = of_word(text, parts[-1])
-    return _failure(StatementError.UNKNOWN_COLUMN, f"column {'.'.join(parts)} does not exist{hint}", place)
+    return failed(StatementError.UNKNOWN_COLUMN, f"column {'.'.join(parts)} does not exist{hint}", place)
 
 
-def _failure(kind: StatementError, reason: str, place: Position | None) -> StatementFailedError:
-    if place is None:
-        return StatementFailedError(kind, reason)
-    where = f"line {place.line}, column {place.column}: {reason}"
-    return StatementFailedError(kind, where, line=place.line, column=place.column)
+def _without_dump(message: str) -> str:
+    """Return the words before a printed syntax tree."""
+    found = _DUMP.search(message)
+    if found is None or not re.search(r"[A-Z]\w* ?\{|Ident", message[found.start() :]):
+        return message
+    words = message[: found.start()].rstrip(" :(")
+    word = re.match(r"\w+", found.group())
+    return f"{words} {word.group() if word else ''}".strip()

@@ -8,6 +8,8 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.generators.postgres import PostgresGenerator
 
+from firn_services.sql.wordings import WRITERS
+
 _DIGITS_OF_INTEGERS = 18
 """So many digits always fit into 64 bits."""
 
@@ -32,19 +34,25 @@ class Engine(Postgres):
 
         TRANSFORMS = {  # noqa: RUF012  sqlglot's own shape
             **PostgresGenerator.TRANSFORMS,
-            exp.DateDiff: lambda self, e: self.datediff_sql(e),
+            **WRITERS,
             exp.CountIf: lambda self, e: f"COUNT(*) FILTER (WHERE {self.sql(e, 'this')})",
             exp.Median: lambda self, e: self.func("MEDIAN", e.this),
             exp.Qualify: lambda self, e: Generator.qualify_sql(self, e),
             exp.Select: lambda self, e: Generator.select_sql(self, e),
-            exp.Substring: lambda self, e: self.func("SUBSTR", e.this, _start(e), e.args.get("length")),
+            exp.Substring: lambda self, e: self.func("SUBSTR", e.this, _start(e), _length(e)),
             exp.Greatest: lambda self, e: _null_if_any_is(self, e, "GREATEST"),
             exp.Least: lambda self, e: _null_if_any_is(self, e, "LEAST"),
             exp.Year: lambda self, e: self.func("DATE_PART", exp.Literal.string("year"), e.this),
             exp.ApproxDistinct: lambda self, e: self.func("APPROX_DISTINCT", e.this),
             exp.Round: lambda self, e: self.func("ROUND", e.this, e.args.get("decimals")),
             exp.TryCast: lambda self, e: Generator.trycast_sql(self, e),
-            exp.ArrayAgg: lambda self, e: self.func("ARRAY_AGG", e.this),
+            exp.ArrayAgg: lambda self, e: _array(self, e),
+            exp.Uuid: lambda self, e: "UUID()",
+            exp.Left: lambda self, e: self.func("LEFT", e.this, _at_least_zero(e.expression)),
+            exp.Right: lambda self, e: self.func("RIGHT", e.this, _at_least_zero(e.expression)),
+            exp.Generator: lambda self, e: f"range(0, {self.sql(e, 'rowcount')})",
+            exp.IgnoreNulls: lambda self, e: Generator.ignorenulls_sql(self, e),
+            exp.RespectNulls: lambda self, e: Generator.respectnulls_sql(self, e),
         }
 
         def literal_sql(self, expression: exp.Literal) -> str:
@@ -71,17 +79,20 @@ class Engine(Postgres):
                 expression = exp.Cast(this=exp.Literal.string(_in_digits(text.name)), to=expression.to)
             return str(super().cast_sql(expression, safe_prefix))
 
-        def datediff_sql(self, expression: exp.DateDiff) -> str:
-            """Count days as numbers: the engine takes the difference of two dates for a duration in some places."""
-            if expression.text("unit").upper() not in ("DAY", ""):
-                return PostgresGenerator.TRANSFORMS[exp.DateDiff](self, expression)
-            end, start = (f"CAST(CAST({self.sql(expression, side)} AS DATE) AS INT)" for side in ("this", "expression"))
-            return f"CAST({end} - {start} AS BIGINT)"
-
         def div_sql(self, expression: exp.Div) -> str:
             """Divide as Snowflake does: six more decimal places, never integer division. The engine adds four."""
             left, right = self.sql(expression, "this"), self.sql(expression, "expression")
             return f"{left} * CAST('1.00' AS DECIMAL(3, 2)) / {right}"
+
+
+def _array(generator: Generator, function: exp.ArrayAgg) -> str:
+    """Write an array of what is not NULL, empty when there is nothing; the engine takes NULLs in."""
+    summed = function.this
+    while isinstance(summed, exp.Order | exp.Distinct):
+        summed = summed.this if isinstance(summed, exp.Order) else summed.expressions[0]
+    condition = f"{generator.sql(_wrapped(summed))} IS NOT NULL"
+    written = f"{generator.func('ARRAY_AGG', function.this)} FILTER (WHERE {condition})"
+    return written if isinstance(function.parent, exp.Window) else f"COALESCE({written}, [])"
 
 
 def _in_digits(text: str) -> str:
@@ -93,19 +104,41 @@ def _in_digits(text: str) -> str:
 
 
 def _start(substring: exp.Substring) -> exp.Expr | None:
-    """Return where a part of a text starts; below zero Snowflake counts from the end, the engine from before it."""
+    """Return where a part of a text starts: 0 is 1, below zero counts from the end, before the text is behind it.
+
+    The engine takes what is below 1 for places before the text.
+    """
     start = substring.args.get("start")
     if start is None or isinstance(start, exp.Literal):
-        return start
+        return exp.Literal.number(1) if start is not None and start.name == "0" else start
     if isinstance(start, exp.Neg) and isinstance(start.this, exp.Literal):
         return _from_the_end(substring.this, start)
-    below = exp.LT(this=start.copy(), expression=exp.Literal.number(0))
-    return exp.Case(ifs=[exp.If(this=below, true=_from_the_end(substring.this, start))], default=start.copy())
+    zero = exp.Literal.number(0)
+    below = exp.If(this=exp.LT(this=start.copy(), expression=zero), true=_from_the_end(substring.this, start))
+    first = exp.If(this=exp.EQ(this=start.copy(), expression=zero), true=exp.Literal.number(1))
+    return exp.Case(ifs=[below, first], default=start.copy())
 
 
 def _from_the_end(text: exp.Expr, start: exp.Expr) -> exp.Expr:
-    after = exp.Add(this=exp.Length(this=text.copy()), expression=exp.Literal.number(1))
-    return exp.Add(this=after, expression=exp.Paren(this=start.copy()))
+    length = exp.Length(this=text.copy())
+    after = exp.Add(this=length, expression=exp.Literal.number(1))
+    place = exp.Add(this=after, expression=exp.Paren(this=start.copy()))
+    is_outside = exp.LT(this=place, expression=exp.Literal.number(1))
+    return exp.Case(ifs=[exp.If(this=is_outside, true=after.copy())], default=place.copy())
+
+
+def _length(substring: exp.Substring) -> exp.Expr | None:
+    """Return the length of a part of a text; below zero it is nothing."""
+    return _at_least_zero(substring.args.get("length"))
+
+
+def _at_least_zero(number: exp.Expr | None) -> exp.Expr | None:
+    """Return a count that is never below zero, as the engine wants it."""
+    if number is None or isinstance(number, exp.Literal | exp.Null):
+        return number
+    zero = exp.Literal.number(0)
+    below = exp.LT(this=exp.Paren(this=number.copy()), expression=zero)
+    return exp.Case(ifs=[exp.If(this=below, true=zero.copy())], default=number.copy())
 
 
 def _null_if_any_is(generator: Generator, function: exp.Greatest | exp.Least, name: str) -> str:

@@ -14,6 +14,7 @@ from firn_services.sql.classify import column_fields, sorted_by
 from firn_services.sql.commands import Command, CreateTable
 from firn_services.sql.dialect import Engine
 from firn_services.sql.query import Action, Query, Write
+from firn_services.sql.refused import refuse_in_changes
 from firn_services.sql.resolve import Defaults, table_name
 from firn_services.sql.targets import Scope, field_of, files_of, quoted, refuse_missing, target_of
 from firn_services.sql.types import cast, kept
@@ -28,6 +29,8 @@ class WriteCompiler:
     def compile(self, statement: exp.Expr, text: str, defaults: Defaults) -> Query | Command | None:
         """Return what it was compiled to; None when it writes no rows. Raises StatementFailedError."""
         scope = Scope(text, self._catalog, defaults)
+        if isinstance(statement, exp.Insert | exp.Delete | exp.Update | exp.Merge):
+            refuse_in_changes(statement, text)
         match statement:
             case exp.Insert():
                 return _insert(scope, statement)
