@@ -82,8 +82,10 @@ _MEANT: dict[type[exp.Expr], frozenset[str]] = {
     for kind, names in {
         exp.AddMonths: "preserve_end_of_month",
         exp.ArrayAgg: "nulls_excluded",
+        exp.ArrayContains: "check_null",
         exp.Concat: "safe",
         exp.ConcatWs: "safe",
+        exp.Corr: "null_on_zero_variance",
         exp.Count: "big_int",
         exp.CountIf: "big_int zero_on_all_null",
         exp.CurrentTimestamp: "sysdate",
@@ -93,6 +95,7 @@ _MEANT: dict[type[exp.Expr], frozenset[str]] = {
         exp.TimestampTrunc: "input_type_preserved",
         exp.Length: "binary",
         exp.Dayname: "abbreviated",
+        exp.GroupConcat: "separator",
         exp.Initcap: "expression",
         exp.LastDay: "unit",
         exp.Monthname: "abbreviated",
@@ -114,7 +117,8 @@ _MEANT: dict[type[exp.Expr], frozenset[str]] = {
         exp.Uniform: "gen",
         exp.Unicode: "empty_is_zero",
         exp.Uuid: "is_string",
-        exp.Split: "null_returns_null",
+        exp.SHA2: "length",
+        exp.ToNumber: "precision scale safe",
     }.items()
 }
 """What the parser notes of Snowflake's meaning, and the compiler or the engine's dialect keeps."""

@@ -30,6 +30,9 @@ def reshape(statement: exp.Expr, defaults: Defaults) -> exp.Expr:
             _sampled(sample.parent, sample)
     for function in statement.find_all(exp.NthValue):
         _count_from_last(function)
+    for joined in statement.find_all(exp.GroupConcat):
+        if joined.args.get("separator") is None:
+            joined.set("separator", exp.Literal.string(""))
     for name in list(statement.find_all(exp.CurrentDatabase, exp.CurrentSchema)):
         is_database = isinstance(name, exp.CurrentDatabase)
         name.replace(exp.Literal.string(defaults.database if is_database else defaults.schema))

@@ -256,6 +256,14 @@ def _width_bucket(self: Generator, e: exp.Expr) -> str:
     return f"CASE WHEN {this} < {low} THEN 0 WHEN {this} >= {high} THEN {count} + 1 ELSE {inside} END"
 
 
+def _to_number(self: Generator, e: exp.Expr) -> str:
+    if e.args.get("format") is not None:
+        self.unsupported("TO_NUMBER with a format is not supported")
+    word = "TRY_CAST" if e.args.get("safe") else "CAST"
+    digits, places = (self.sql(e, name) or default for name, default in (("precision", "38"), ("scale", "0")))
+    return f"{word}({self.sql(e, 'this')} AS DECIMAL({digits}, {places}))"
+
+
 def _random(self: Generator, e: exp.Expr) -> str:
     """Write a number of 64 bits, or what the compiler itself asks for: one from 0 to 1."""
     if e.this is not None:
@@ -346,6 +354,7 @@ WRITERS: dict[type[exp.Expr], Writer] = {
     exp.StrToTime: _parsed("TO_TIMESTAMP"),
     exp.TimeToStr: _time_to_str,
     exp.ToChar: _to_char,
+    exp.ToNumber: _to_number,
     exp.TsOrDsToDate: _parsed("TO_DATE"),
     exp.Uniform: _uniform,
     exp.Week: _part("WEEK"),
