@@ -41,8 +41,7 @@ QUERIES = {
     "q13": (
         "SELECT c_count, count(*) AS n FROM (SELECT c_custkey, count(o_orderkey) AS c_count "
         "FROM customer LEFT JOIN orders ON c_custkey = o_custkey AND o_comment NOT LIKE '%special%requests%' "
-        "GROUP BY c_custkey) "
-        "GROUP BY c_count ORDER BY n DESC, c_count DESC",
+        "GROUP BY c_custkey) GROUP BY c_count ORDER BY n DESC, c_count DESC",
         ("customer", "orders"),
     ),
     "count": ("SELECT count(*) AS n FROM orders", ("orders",)),
