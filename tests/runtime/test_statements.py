@@ -252,8 +252,8 @@ async def test_statements_that_cannot_succeed(node: Node, lake: Lake, sql: str, 
 
 
 async def test_out_of_memory_is_an_error_and_the_node_goes_on(node: Node, lake: Lake) -> None:
-    side = "(SELECT repeat(l_comment, 1000) AS x, l_orderkey AS k FROM lineitem)"
-    sql = f"SELECT count(*) AS n FROM {side} a JOIN {side} b ON a.x = b.x AND a.k < b.k"
+    side = "(SELECT repeat(l_comment, 1000) AS x, l_{}key AS k FROM lineitem)"
+    sql = f"SELECT count(*) AS n FROM {side.format('order')} a JOIN {side.format('part')} b ON a.x = b.x AND a.k < b.k"
     failure = (await node.run(sql, lake.tables("lineitem"), timeout_seconds=120)).failure
     assert failure.error is StatementError.OUT_OF_MEMORY
     assert (await node.run("SELECT 1 AS a")).rows == [{"a": 1}]
