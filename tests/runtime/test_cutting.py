@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datafusion import SessionContext
+from datafusion import ExecutionPlan, SessionContext
 from firn_model.profile import ExchangeKind
 from firn_runtime.engine.engine import SETTINGS
 from firn_runtime.errors import CannotCutError
@@ -17,7 +17,7 @@ from firn_runtime.plans.partitions import partitions_for
 from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import NODE, drop_sort_filters, kind_of, marks_left, parse, partition_count, walk
-from firn_runtime.plans.windows import sort_by_all_partition_keys
+from firn_runtime.plans.windows import sort_by_all_partition_keys, turn_back
 from firn_runtime.statements.planner import Planner
 
 MARKING = "SELECT a.v FROM {} WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.v <> a.v)"
@@ -129,6 +129,25 @@ def test_a_sort_below_a_window_names_what_the_filter_fixed(context: SessionConte
     root = parse(context.sql(sql).execution_plan().to_bytes(context))
     sort_by_all_partition_keys(root)
     assert [stage.exchange for stage in cut(root, Schemas(context).of)] == [SHUFFLE, GATHER, RESULT]
+
+
+@pytest.mark.parametrize("function", ["LEAD(k, 2, 7)", "LAG(k)", "FIRST_VALUE(k)", "LAST_VALUE(k)", "SUM(k)"])
+def test_windows_in_two_directions_keep_theirs(context: SessionContext, function: str) -> None:
+    """They share one sort: the planner turns the second window."""
+    sql = f"SELECT k, max(v) OVER (ORDER BY k DESC) AS x, {function} OVER (ORDER BY k ASC) AS y FROM a ORDER BY k"
+    frame = context.sql(sql)
+    root = parse(frame.execution_plan().to_bytes(context))
+    turn_back(root)
+    plan = ExecutionPlan.from_bytes(context, root.SerializeToString())
+    carried = [batch.to_pyarrow() for batch in context.execute(plan, 0)]
+    assert pa.Table.from_batches(carried).column("y").to_pylist() == frame.to_pydict()["y"]
+
+
+def test_what_has_no_name_when_it_is_turned_is_not_cut(context: SessionContext) -> None:
+    with pytest.raises(CannotCutError):
+        turn_back(
+            parse(context.sql("SELECT nth_value(k, 2) OVER (ORDER BY k) FROM a").execution_plan().to_bytes(context))
+        )
 
 
 def test_a_repartition_that_keeps_an_order_stays_in_its_stage(context: SessionContext) -> None:

@@ -35,7 +35,7 @@ from firn_runtime.engine.statistics import measure
 from firn_runtime.errors import CannotCutError, StatementFailedError
 from firn_runtime.plans.reducing import reduce_early
 from firn_runtime.plans.tree import kind_of, parse, replace_leaf, walk
-from firn_runtime.plans.windows import sort_by_all_partition_keys
+from firn_runtime.plans.windows import sort_by_all_partition_keys, turn_back
 from firn_runtime.statements.planner import Planner
 from firn_runtime.writing.write_stage import write_streams
 
@@ -200,6 +200,7 @@ class Engine:
             frame = _sorted(self.planner.frame(stage, partitions, self.sizes, lease.paths), stage.write)
             try:
                 root = parse(frame.execution_plan().to_bytes(self.planner.context))
+                turn_back(root)
                 sort_by_all_partition_keys(root)
                 reduce_early(root, runs_whole=True)
                 scans = [node for node in walk(root) if kind_of(node) == "parquet_scan"]

@@ -24,7 +24,7 @@ from firn_runtime.plans.reducing import reduce_early
 from firn_runtime.plans.regrouping import regroup
 from firn_runtime.plans.schemas import Schemas
 from firn_runtime.plans.tree import drop_sort_filters, parse, partition_count
-from firn_runtime.plans.windows import sort_by_all_partition_keys
+from firn_runtime.plans.windows import sort_by_all_partition_keys, turn_back
 
 _OPTIMIZER = "datafusion.optimizer"
 _CUTTABLE = {
@@ -90,6 +90,7 @@ class Planner:
         known = self._cuts.get(key)
         if known is not None:
             return known
+        turn_back(root)
         sort_by_all_partition_keys(root)
         regroup(root, slots, lambda path: owner(path, asked.nodes))
         deal_marked_joins(root)
