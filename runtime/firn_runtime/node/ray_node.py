@@ -27,7 +27,11 @@ ENVIRONMENT = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",
+    "RAY_raylet_client_num_connect_attempts": "500",
 }
+"""The last two: a raylet connects to its own object store while a thread of it still opens that, in half of all starts
+too early. Ray would try again after a second, ten times."""
 FORKED = {"RAY_JOB_ID": "01000000", "RAY_RAYLET_PID": str(os.getpid())}
 """What a forked worker of Ray would be told too late. Every head has one driver, which is its first job; a worker ends
 with the process of this id, the agent's, and with its raylet, whose socket it holds."""
