@@ -6,7 +6,7 @@ for a plan that has run keeps what it found, such as a join's collected side; so
 
 import re
 import threading
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,10 @@ class Bound:
 class Binder:
     """Binds statements in a session, one at a time."""
 
-    def __init__(self, context: SessionContext) -> None:
+    def __init__(self, context: SessionContext, needs: Callable[[Stage], Mapping[str, str]] = lambda stage: {}) -> None:
+        """Bind in this session; `needs`: the settings that a statement needs for what it is itself."""
         self._context = context
+        self._needs = needs
         self._settings: dict[str, str] = {}
         self._kept: Kept[Bound] = Kept(_MOST_KEPT)
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class Binder:
         if known is not None:
             return known
         with self._lock:
-            for name, value in settings.items():
+            for name, value in {**settings, **self._needs(stage)}.items():
                 if self._settings.get(name) != value:
                     self._context.sql(f"SET {name} = {value}")
                     self._settings[name] = value

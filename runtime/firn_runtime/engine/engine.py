@@ -26,7 +26,7 @@ from firn_runtime.cache.serving import Serving
 from firn_runtime.engine.batches import merged, plain_schema
 from firn_runtime.engine.binding import Binder, engine_errors
 from firn_runtime.engine.leaf import with_leaf
-from firn_runtime.engine.namesakes import WITH_FILTERS, WITHOUT_FILTERS, has_namesakes
+from firn_runtime.engine.namesakes import filters
 from firn_runtime.engine.operators import Reading
 from firn_runtime.engine.scans import file_scans
 from firn_runtime.engine.sizes import SizeCheck
@@ -116,7 +116,7 @@ class Engine:
         self.sizes = SizeCheck(self.context, self.planner.context)
         self.stores = self.sizes.stores
         self._cpus = cpus
-        self._binder = Binder(self.context)
+        self._binder = Binder(self.context, filters)
 
     def start(self, stage: Stage) -> Query:
         """Plan a stage and start it. Raises StatementFailedError."""
@@ -169,8 +169,7 @@ class Engine:
 
         Files that are too much for the cache are read from the object store, by another plan.
         """
-        filters = WITHOUT_FILTERS if has_namesakes(stage.sql, stage.tables) else WITH_FILTERS
-        settings = {"datafusion.execution.target_partitions": str(stage.parallelism or self._cpus), **filters}
+        settings = {"datafusion.execution.target_partitions": str(stage.parallelism or self._cpus)}
         while True:
             with engine_errors(stage.object_store):
                 bound = self._binder.bind(self.stores, stage, lease.paths, settings)

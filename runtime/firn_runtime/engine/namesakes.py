@@ -10,17 +10,23 @@ import re
 
 from firn_model.messages import TableSnapshot
 
+from firn_runtime.engine.stage import Stage
 from firn_runtime.schemas import schema_of
 
-WITHOUT_FILTERS = dict.fromkeys(
+_WITHOUT_FILTERS = dict.fromkeys(
     (f"datafusion.optimizer.enable_{maker}dynamic_filter_pushdown" for maker in ("", "join_", "topk_", "aggregate_")),
     "false",
 )
 """Settings in which no operator makes a filter while it runs."""
-WITH_FILTERS = dict.fromkeys(WITHOUT_FILTERS, "true")
+_WITH_FILTERS = dict.fromkeys(_WITHOUT_FILTERS, "true")
 _NAME = re.compile(r'"((?:[^"]|"")+)"')
 _GIVEN = re.compile(r'\bAS "((?:[^"]|"")+)"')
 _RENAMED = re.compile(r'"((?:[^"]|"")+)" AS "')
+
+
+def filters(stage: Stage) -> dict[str, str]:
+    """Return the settings of a session in which a statement is right, with all the filters that it may have."""
+    return _WITHOUT_FILTERS if has_namesakes(stage.sql, stage.tables) else _WITH_FILTERS
 
 
 def has_namesakes(sql: str, tables: tuple[TableSnapshot, ...]) -> bool:

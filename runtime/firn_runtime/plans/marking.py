@@ -18,7 +18,7 @@ from firn_runtime.plans.tree import (
 
 _REDUCES = frozenset({"filter", "aggregate", "hash_join", "sort_merge_join", "nested_loop_join", "global_limit"})
 """What leaves of its input's rows a part, more or less."""
-_RIGHT_REDUCIBLE = frozenset({JoinKind.LEFT, JoinKind.LEFT_SEMI, JoinKind.LEFT_ANTI, JoinKind.LEFT_MARK})
+RIGHT_REDUCIBLE = frozenset({JoinKind.LEFT, JoinKind.LEFT_SEMI, JoinKind.LEFT_ANTI, JoinKind.LEFT_MARK})
 """Joins to which a right row without a match by the keys is nothing."""
 
 
@@ -34,7 +34,7 @@ def reducer(join: Node) -> Node | None:
 
     The join's left side must be what a task reads, for it is read by both.
     """
-    if not _is_marked_hash_join(join) or join.hash_join.kind not in _RIGHT_REDUCIBLE:
+    if not _is_marked_hash_join(join) or join.hash_join.kind not in RIGHT_REDUCIBLE:
         return None
     whole = join.hash_join
     semi = NODE()

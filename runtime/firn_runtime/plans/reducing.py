@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from firn_runtime.plans.columns import Column, origins
-from firn_runtime.plans.marking import is_part
+from firn_runtime.plans.marking import RIGHT_REDUCIBLE, is_part
 from firn_runtime.plans.regrouping import scanned_bytes
 from firn_runtime.plans.tree import (
     NODE,
@@ -24,17 +24,8 @@ from firn_runtime.plans.tree import (
     walk,
 )
 
-_RIGHT_REDUCIBLE = frozenset(
-    {
-        JoinKind.INNER,
-        JoinKind.LEFT,
-        JoinKind.LEFT_SEMI,
-        JoinKind.LEFT_ANTI,
-        JoinKind.LEFT_MARK,
-        JoinKind.RIGHT_SEMI,
-    }
-)
-"""Joins to which a right row without a match by the keys is nothing."""
+_REDUCIBLE = RIGHT_REDUCIBLE | {JoinKind.INNER, JoinKind.RIGHT_SEMI}
+"""Likewise of those that give no row for a right one without a match."""
 _SAME_TWICE = frozenset(
     {
         "parquet_scan",
@@ -79,7 +70,7 @@ def _may_reduce(node: Node) -> bool:
     if kind_of(node) != "hash_join" or not collects_left(node):
         return False
     join = node.hash_join
-    if join.kind not in _RIGHT_REDUCIBLE or join.null_aware or not is_part(join.left):
+    if join.kind not in _REDUCIBLE or join.null_aware or not is_part(join.left):
         return False
     return all(kind_of(each) in _SAME_TWICE for each in walk(join.left)) and not is_volatile(join.left)
 

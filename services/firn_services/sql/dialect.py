@@ -90,7 +90,7 @@ def _array(generator: Generator, function: exp.ArrayAgg) -> str:
     summed = function.this
     while isinstance(summed, exp.Order | exp.Distinct):
         summed = summed.this if isinstance(summed, exp.Order) else summed.expressions[0]
-    condition = f"{generator.sql(_wrapped(summed))} IS NOT NULL"
+    condition = f"{generator.sql(wrapped(summed))} IS NOT NULL"
     written = f"{generator.func('ARRAY_AGG', function.this)} FILTER (WHERE {condition})"
     return written if isinstance(function.parent, exp.Window) else f"COALESCE({written}, [])"
 
@@ -147,9 +147,10 @@ def _null_if_any_is(generator: Generator, function: exp.Greatest | exp.Least, na
     written = generator.func(name, *arguments)
     if function.args.get("ignore_nulls"):
         return written
-    nulls = " OR ".join(f"{generator.sql(argument)} IS NULL" for argument in map(_wrapped, arguments))
+    nulls = " OR ".join(f"{generator.sql(argument)} IS NULL" for argument in map(wrapped, arguments))
     return f"CASE WHEN {nulls} THEN NULL ELSE {written} END"
 
 
-def _wrapped(argument: exp.Expr) -> exp.Expr:
-    return argument if isinstance(argument, exp.Column | exp.Literal) else exp.Paren(this=argument.copy())
+def wrapped(value: exp.Expr) -> exp.Expr:
+    """Return a copy of a value that may stand beside any operator."""
+    return value.copy() if isinstance(value, exp.Column | exp.Literal) else exp.Paren(this=value.copy())

@@ -18,6 +18,7 @@ from datafusion import SessionContext
 from sqlglot import exp
 
 from firn_services.catalog.names import CatalogTable
+from firn_services.sql.dialect import wrapped
 from firn_services.sql.engine_types import is_wide, types_of
 from firn_services.sql.whole_numbers import COUNTED, Columns, countings, keep_room
 
@@ -116,9 +117,9 @@ def _inside(node: exp.Expr, around: exp.Cast) -> None:
 def _refuse_zero(node: exp.Expr) -> None:
     """Divide by what fails where it is zero, as whole numbers do; NULL divided by it stays NULL."""
     divisor = node.expression.unnest()
-    zero: exp.Expr = exp.EQ(this=_wrapped(divisor), expression=exp.Literal.number(0))
+    zero: exp.Expr = exp.EQ(this=wrapped(divisor), expression=exp.Literal.number(0))
     for part in _nullable(node.this):
-        zero = exp.And(this=zero, expression=exp.Not(this=exp.Is(this=_wrapped(part), expression=exp.Null())))
+        zero = exp.And(this=zero, expression=exp.Not(this=exp.Is(this=wrapped(part), expression=exp.Null())))
     whole = exp.Cast(this=divisor.copy(), to=exp.DataType.build("BIGINT"))
     failing = exp.Cast(this=exp.Div(this=exp.Literal.number(1), expression=whole), to=exp.DataType.build("DOUBLE"))
     node.set("expression", exp.Case(ifs=[exp.If(this=zero, true=failing)], default=divisor))
@@ -133,7 +134,3 @@ def _nullable(value: exp.Expr) -> Iterator[exp.Expr]:
         return
     for part in filter(None, (value.this, value.args.get("expression"))):
         yield from _nullable(part)
-
-
-def _wrapped(value: exp.Expr) -> exp.Expr:
-    return value.copy() if isinstance(value, exp.Column | exp.Literal) else exp.Paren(this=value.copy())

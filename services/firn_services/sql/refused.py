@@ -18,9 +18,13 @@ from firn_services.errors import StatementFailedError
 from firn_services.sql.dialect import Engine
 from firn_services.sql.position import Position, failed, of_identifier, of_word
 
-_KNOWN: dict[type[exp.Expr], frozenset[str]] = {
-    kind: frozenset(names.split())
-    for kind, names in {
+
+def _split(names: dict[type[exp.Expr], str]) -> dict[type[exp.Expr], frozenset[str]]:
+    return {kind: frozenset(text.split()) for kind, text in names.items()}
+
+
+_KNOWN = _split(
+    {
         exp.Select: "with_ expressions distinct from_ laterals joins where group having qualify order limit offset",
         exp.SetOperation: "with_ this expression distinct by_name order limit offset",
         exp.Subquery: "this alias with_ joins laterals where order limit offset",
@@ -45,8 +49,8 @@ _KNOWN: dict[type[exp.Expr], frozenset[str]] = {
         exp.Update: "this expressions from_ where",
         exp.Delete: "this using where",
         exp.Merge: "this using on whens",
-    }.items()
-}
+    }
+)
 _WORDS: dict[tuple[type[exp.Expr], str], str] = {
     (exp.Query, "connect"): "CONNECT BY",
     (exp.Query, "locks"): "FOR UPDATE",
@@ -77,9 +81,8 @@ _WORDS: dict[tuple[type[exp.Expr], str], str] = {
     (exp.Column, "join_mark"): "the outer join sign (+)",
     (exp.CTE, "materialized"): "MATERIALIZED",
 }
-_MEANT: dict[type[exp.Expr], frozenset[str]] = {
-    kind: frozenset(names.split())
-    for kind, names in {
+_MEANT = _split(
+    {
         exp.AddMonths: "preserve_end_of_month",
         exp.ArrayAgg: "nulls_excluded",
         exp.ArrayContains: "check_null",
@@ -119,8 +122,8 @@ _MEANT: dict[type[exp.Expr], frozenset[str]] = {
         exp.Uuid: "is_string",
         exp.SHA2: "length",
         exp.ToNumber: "precision scale safe",
-    }.items()
-}
+    }
+)
 """What the parser notes of Snowflake's meaning, and the compiler or the engine's dialect keeps."""
 _NEVER: dict[type[exp.Expr], str] = {
     exp.Parameter: "a column by its place ($1)",

@@ -45,15 +45,15 @@ def reshape(statement: exp.Expr, defaults: Defaults) -> exp.Expr:
     return statement
 
 
-def in_place_of(relation: exp.Expr, query: exp.Query) -> None:
-    """Put a query over a relation in its place, under its name. The query must hold a copy of it, see `bare`."""
+def _in_place_of(relation: exp.Expr, query: exp.Query) -> None:
+    """Put a query over a relation in its place, under its name. The query must hold a copy of it, see `_bare`."""
     alias = relation.args.get("alias")
     if alias is None and isinstance(relation, exp.Table):
         alias = exp.TableAlias(this=relation.this.copy())
     relation.replace(exp.Subquery(this=query, alias=alias.copy() if alias is not None else None))
 
 
-def bare(relation: exp.Expr, clause: str) -> exp.Expr:
+def _bare(relation: exp.Expr, clause: str) -> exp.Expr:
     """Return a copy of a relation without one of its clauses; its name stays where columns may be called by it."""
     made = relation.copy()
     made.set(clause, None)
@@ -62,7 +62,7 @@ def bare(relation: exp.Expr, clause: str) -> exp.Expr:
     return made
 
 
-def unsupported(reason: str) -> StatementFailedError:
+def _unsupported(reason: str) -> StatementFailedError:
     """Return that the statement asks for what Firn does not do."""
     return StatementFailedError(StatementError.UNSUPPORTED, reason)
 
@@ -70,23 +70,23 @@ def unsupported(reason: str) -> StatementFailedError:
 def _sampled(relation: exp.Table | exp.Subquery, sample: exp.TableSample) -> None:
     """Put a query of the sample in a relation's place."""
     if sample.args.get("seed"):
-        raise unsupported("SAMPLE with SEED or REPEATABLE is not supported: no sample is the same twice")
+        raise _unsupported("SAMPLE with SEED or REPEATABLE is not supported: no sample is the same twice")
     percent, size = sample.args.get("percent"), sample.args.get("size")
     given = percent or size
     if not isinstance(given, exp.Literal) or given.is_string or (size is not None and not given.is_int):
-        raise unsupported("SAMPLE takes a number, as in SAMPLE (10) or SAMPLE (100 ROWS)")
+        raise _unsupported("SAMPLE takes a number, as in SAMPLE (10) or SAMPLE (100 ROWS)")
     query = exp.Select(expressions=[exp.Star()])
-    query.set("from_", exp.From(this=bare(relation, "sample")))
+    query.set("from_", exp.From(this=_bare(relation, "sample")))
     if size is not None:
         query.set("order", exp.Order(expressions=[exp.Ordered(this=exp.Rand())]))
         query.set("limit", exp.Limit(expression=given.copy()))
     else:
         share = Decimal(given.name)
         if not 0 <= share <= 100:
-            raise unsupported(f"SAMPLE takes a percentage from 0 to 100, not {given.name}")
+            raise _unsupported(f"SAMPLE takes a percentage from 0 to 100, not {given.name}")
         below = exp.Literal.number(f"{share / 100:f}")
         query.set("where", exp.Where(this=exp.LT(this=exp.Rand(), expression=below)))
-    in_place_of(relation, query)
+    _in_place_of(relation, query)
 
 
 def _count_from_last(function: exp.NthValue) -> None:
@@ -120,7 +120,7 @@ def _order_by_all(query: exp.Query) -> None:
     if canonical(key.this) != "ALL" or key.this.args.get("quoted") or key.args.get("table"):
         return
     if any(item.is_star for item in query.selects):
-        raise unsupported("ORDER BY ALL with * is not supported; list the columns")
+        raise _unsupported("ORDER BY ALL with * is not supported; list the columns")
     places = [exp.Literal.number(at) for at in range(1, len(query.selects) + 1)]
     order.set("expressions", [_at(keys[0], place) for place in places])
 
@@ -138,7 +138,7 @@ def _limit(query: exp.Query) -> None:
         return
     options = fetch.args.get("limit_options")
     if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
-        raise unsupported("FETCH with PERCENT or WITH TIES is not supported")
+        raise _unsupported("FETCH with PERCENT or WITH TIES is not supported")
     query.set("limit", exp.Limit(expression=fetch.args.get("count") or exp.Literal.number(1)))
 
 
@@ -150,7 +150,7 @@ def _leave_out_dual(query: exp.Query) -> None:
         return
     if isinstance(table.this, exp.Identifier) and canonical(table.this) == "DUAL":
         if any(item.is_star for item in query.selects):
-            raise unsupported("SELECT * FROM DUAL is not supported: DUAL has no columns")
+            raise _unsupported("SELECT * FROM DUAL is not supported: DUAL has no columns")
         query.set("from_", None)
 
 
@@ -160,7 +160,7 @@ def _number(query: exp.Query) -> None:
     source = query.args.get("from_")
     made = source.this if source is not None and not query.args.get("joins") else None
     if calls and not (isinstance(made, exp.TableFromRows) and isinstance(made.this, exp.Generator)):
-        raise unsupported(f"{calls[0].sql_name()}() is only supported over TABLE(GENERATOR(ROWCOUNT => …)) alone")
+        raise _unsupported(f"{calls[0].sql_name()}() is only supported over TABLE(GENERATOR(ROWCOUNT => …)) alone")
     for found in calls:
         found.replace(exp.column(_SEQUENCE))
 
@@ -169,7 +169,7 @@ def _generate(made: exp.TableFromRows) -> None:
     """Have the engine make the rows of GENERATOR."""
     count = made.this.args.get("rowcount")
     if not isinstance(count, exp.Literal) or not count.is_int or made.this.args.get("timelimit"):
-        raise unsupported("GENERATOR takes ROWCOUNT => a number")
+        raise _unsupported("GENERATOR takes ROWCOUNT => a number")
     table = exp.Table(this=made.this.copy())
     place = exp.alias_(exp.column(exp.to_identifier("value", quoted=True)), _SEQUENCE)
     rows = exp.Select(expressions=[place], from_=exp.From(this=table))

@@ -67,7 +67,7 @@ def resolve_tables(statement: exp.Expr, catalog: CatalogReader, defaults: Defaul
     return [
         Reference(node, with_role(node, load_table(node, catalog, defaults)))
         for node in statement.find_all(exp.Table)
-        if not is_common_table(node) and not isinstance(node.this, exp.Generator)
+        if not _is_common_table(node) and not isinstance(node.this, exp.Generator)
     ]
 
 
@@ -104,7 +104,7 @@ def _hint(name: TableName, catalog: CatalogReader) -> str:
     return f"; did you mean {' or '.join(near[:3])}?" if near else "; SHOW TABLES lists what there is"
 
 
-def is_common_table(node: exp.Table) -> bool:
+def _is_common_table(node: exp.Table) -> bool:
     """Return whether a WITH that encloses this mention defines its name."""
     if node.args.get("db") or not isinstance(node.this, exp.Identifier):
         return False

@@ -13,6 +13,8 @@ from functools import reduce
 import pyarrow as pa
 from sqlglot import exp
 
+from firn_services.sql.dialect import wrapped
+
 COUNTED = (exp.Add, exp.Sub, exp.Mul)
 _AROUND = (exp.Paren, exp.Neg)
 _WIDTH = 64
@@ -206,8 +208,8 @@ def _narrow(node: exp.Expr, kinds: dict[Path, pa.DataType], path: Path) -> set[P
 
 def _is_large(part: exp.Expr, most: int) -> exp.Expr:
     """Return whether an amount is beyond some: NULL is not, nor needs it any care."""
-    above = exp.GT(this=_wrapped(part), expression=exp.Literal.number(most))
-    return exp.Or(this=above, expression=exp.LT(this=_wrapped(part), expression=exp.Literal.number(-most)))
+    above = exp.GT(this=wrapped(part), expression=exp.Literal.number(most))
+    return exp.Or(this=above, expression=exp.LT(this=wrapped(part), expression=exp.Literal.number(-most)))
 
 
 def _with_casts(node: exp.Expr, paths: Sequence[Path], kind: str) -> exp.Expr:
@@ -219,7 +221,3 @@ def _with_casts(node: exp.Expr, paths: Sequence[Path], kind: str) -> exp.Expr:
         part.replace(cast)
         cast.set("this", part)
     return made
-
-
-def _wrapped(value: exp.Expr) -> exp.Expr:
-    return value.copy() if isinstance(value, exp.Column) else exp.Paren(this=value.copy())

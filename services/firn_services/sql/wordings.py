@@ -225,7 +225,7 @@ def _regexp_replace(self: Generator, e: exp.Expr) -> str:
     all_of_them = "" if occurrence is not None and occurrence.name == "1" else "g"
     text, pattern = self.sql(e, "this"), self.sql(e, "expression")
     flags = _flags(self, e.args.get("modifiers"), all_of_them)
-    return f"REGEXP_REPLACE({text}, {pattern}, {self.sql(new) if new is not None else self.sql('')}{flags})"
+    return f"REGEXP_REPLACE({text}, {pattern}, {self.sql(new)}{flags})"
 
 
 def _split_part(self: Generator, e: exp.Expr) -> str:
