@@ -4,10 +4,9 @@ from datetime import date
 
 import pyarrow as pa
 from datafusion import SessionConfig, SessionContext
-from firn_services.sql.query import Query
 
 from tests.services.fake_catalog import FakeCatalog
-from tests.services.test_compile import compiled
+from tests.services.test_compile import written
 
 ROWS: dict[str, dict[str, list[object]]] = {
     "region": {
@@ -38,6 +37,4 @@ def engine() -> SessionContext:
 
 def rows_of(context: SessionContext, sql: str) -> list[tuple[object, ...]]:
     """Return the rows of an answer."""
-    query = compiled(sql)
-    assert isinstance(query, Query)
-    return [tuple(row.values()) for row in context.sql(query.sql).to_arrow_table().to_pylist()]
+    return [tuple(row.values()) for row in context.sql(written(sql)).to_arrow_table().to_pylist()]

@@ -43,6 +43,13 @@ def compiled(sql: str) -> object:
     return compiler(FakeCatalog()).compile(sql, DEFAULTS)
 
 
+def written(sql: str) -> str:
+    """Return a query as the engine gets it."""
+    query = compiled(sql)
+    assert isinstance(query, Query)
+    return query.sql
+
+
 @pytest.mark.component
 def test_the_22_queries_of_tpch_compile() -> None:
     queries = Tpch(Cache(Layout.from_environment().cache)).queries

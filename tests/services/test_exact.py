@@ -5,10 +5,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 from datafusion import SessionConfig, SessionContext
-from firn_services.sql.query import Query
 
 from tests.services.fake_catalog import FakeCatalog
-from tests.services.test_compile import compiled
+from tests.services.test_compile import written
 
 LARGEST = 2**63 - 1
 WIDE = Decimal("9" * 38)
@@ -34,9 +33,7 @@ def engine() -> SessionContext:
 
 
 def answer(engine: SessionContext, sql: str) -> pa.Table:
-    query = compiled(sql)
-    assert isinstance(query, Query)
-    return engine.sql(query.sql).to_arrow_table()
+    return engine.sql(written(sql)).to_arrow_table()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +116,5 @@ def test_an_error_where_there_is_none(engine: SessionContext, sql: str) -> None:
 
 
 def test_small_numbers_are_summed_as_they_are() -> None:
-    query = compiled("SELECT SUM(CASE WHEN ps_suppkey = 1 THEN 1 ELSE 0 END), SUM(ps_supplycost) FROM partsupp")
-    assert isinstance(query, Query)
-    assert "DECIMAL" not in query.sql
+    sql = written("SELECT SUM(CASE WHEN ps_suppkey = 1 THEN 1 ELSE 0 END), SUM(ps_supplycost) FROM partsupp")
+    assert "DECIMAL" not in sql

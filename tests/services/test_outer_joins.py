@@ -5,10 +5,10 @@ import itertools
 import pyarrow as pa
 import pytest
 from datafusion import SessionConfig, SessionContext
-from firn_services.sql.query import Query
 
 from tests.services.fake_catalog import FakeCatalog
-from tests.services.test_compile import compiled
+from tests.services.few_rows import rows_of
+from tests.services.test_compile import written
 
 ROWS = 30_000
 """More than the engine takes at a time."""
@@ -38,12 +38,6 @@ def engine() -> SessionContext:
     return context
 
 
-def rows(engine: SessionContext, sql: str) -> list[tuple[object, ...]]:
-    query = compiled(sql)
-    assert isinstance(query, Query)
-    return [tuple(row.values()) for row in engine.sql(query.sql).to_pylist()]
-
-
 @pytest.mark.parametrize(
     "sql",
     [
@@ -55,27 +49,34 @@ def rows(engine: SessionContext, sql: str) -> list[tuple[object, ...]]:
     ],
 )
 def test_groups_are_whole(engine: SessionContext, sql: str) -> None:
-    assert rows(engine, sql) == [(1, ROWS // 3), (None, ROWS - ROWS // 3)]
+    assert rows_of(engine, sql) == [(1, ROWS // 3), (None, ROWS - ROWS // 3)]
 
 
 def test_distinct_is_distinct(engine: SessionContext) -> None:
-    assert rows(engine, f"SELECT DISTINCT ps_availqty AS q FROM part LEFT JOIN {FIXED} ORDER BY q") == [(5,), (None,)]
+    assert rows_of(engine, f"SELECT DISTINCT ps_availqty AS q FROM part LEFT JOIN {FIXED} ORDER BY q") == [
+        (5,),
+        (None,),
+    ]
 
 
 def test_rows_are_in_order(engine: SessionContext) -> None:
-    found = rows(engine, f"SELECT ps_availqty, p_partkey FROM part LEFT JOIN {FIXED} ORDER BY ps_availqty, p_partkey")
+    found = rows_of(
+        engine, f"SELECT ps_availqty, p_partkey FROM part LEFT JOIN {FIXED} ORDER BY ps_availqty, p_partkey"
+    )
     assert found == sorted(found, key=lambda row: (row[0] is None, row[1]))
 
 
 def test_totals_that_match_nothing_are_in_order(engine: SessionContext) -> None:
     total = "(SELECT MAX(ps_partkey) AS highest FROM partsupp) x"
-    found = rows(engine, f"SELECT highest, p_partkey FROM part LEFT JOIN {total} ON p_partkey = highest ORDER BY 1, 2")
+    found = rows_of(
+        engine, f"SELECT highest, p_partkey FROM part LEFT JOIN {total} ON p_partkey = highest ORDER BY 1, 2"
+    )
     assert found[:2] == [(ROWS - 3, ROWS - 3), (None, 0)]
 
 
 def test_windows_keep_partitions_apart(engine: SessionContext) -> None:
     window = "ROW_NUMBER() OVER (PARTITION BY ps_availqty ORDER BY p_partkey)"
-    found = rows(engine, f"SELECT p_partkey, ps_availqty, {window} FROM part LEFT JOIN {FIXED} ORDER BY 1")
+    found = rows_of(engine, f"SELECT p_partkey, ps_availqty, {window} FROM part LEFT JOIN {FIXED} ORDER BY 1")
     places = itertools.groupby(sorted(found, key=lambda row: row[1] is None), key=lambda row: row[1])
     assert all([row[2] for row in group] == list(range(1, len(group) + 1)) for group in (list(g) for _, g in places))
 
@@ -88,6 +89,4 @@ def test_what_needs_no_copy_has_none() -> None:
         "SELECT ps_suppkey FROM part LEFT JOIN partsupp ON p_partkey = ps_partkey ORDER BY 1",
     ]
     for sql in plain:
-        query = compiled(sql)
-        assert isinstance(query, Query)
-        assert "RANDOM" not in query.sql, sql
+        assert "RANDOM" not in written(sql), sql

@@ -1,19 +1,12 @@
 """A condition IN over a query picks its table's rows before the joins, where that changes no answer."""
 
 import pytest
-from firn_services.sql.query import Query
 
-from tests.services.test_compile import compiled
+from tests.services.test_compile import written
 
 BIG = "SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING SUM(l_quantity) > 300"
 
 GOOD = "SELECT c_custkey FROM customer WHERE c_acctbal > 0"
-
-
-def written(sql: str) -> str:
-    query = compiled(sql)
-    assert isinstance(query, Query)
-    return query.sql
 
 
 @pytest.mark.parametrize(
