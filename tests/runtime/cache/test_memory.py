@@ -26,10 +26,14 @@ def memory_files() -> list[int]:
     """Return the bytes of the files that this process has in memory for caches, however often they are open."""
     sizes: dict[int, int] = {}
     for link in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            if os.readlink(link).startswith("/memfd:firn-cache-"):
-                stat = link.stat()
-                sizes[stat.st_ino] = stat.st_blocks * 512
+        try:
+            held = os.open(link, os.O_PATH)  # or its number may be another file's by the time that it is looked at
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if os.readlink(f"/proc/self/fd/{held}").startswith("/memfd:firn-cache-"):
+            stat = os.fstat(held)
+            sizes[stat.st_ino] = stat.st_blocks * 512
+        os.close(held)
     return list(sizes.values())
 
 
