@@ -76,7 +76,8 @@ def test_only_an_engine_that_works_is_swept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     works.set()
     assert sweeper.swept.wait(30)
-    works.clear()
+    sweeper.close()
+    assert "sweeper" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_what_was_read_and_freed_goes_back_when_threads_are_swept(tmp_path: Path) -> None:

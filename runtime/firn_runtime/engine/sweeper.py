@@ -8,6 +8,7 @@ read again and again. Each time the next thread makes those allocations, and wha
 kernel. That is as often as the engine reads row groups, so that a thread keeps what it read once or twice.
 """
 
+import atexit
 import contextlib
 import threading
 import time
@@ -46,23 +47,34 @@ class Sweeper:
         self._kept_bytes = kept_bytes
         self._context: SessionContext | None = None
         self._plan = b""
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
 
     def start(self, is_busy: Callable[[], bool]) -> None:
-        """Begin, and go on until the process ends; `is_busy` tells whether the engine works on anything."""
-        threading.Thread(target=self._keep, args=(is_busy,), name="sweeper", daemon=True).start()
+        """Begin, and go on until `close` or the process's end; `is_busy` tells whether the engine works on anything."""
+        self._thread = threading.Thread(target=self._keep, args=(is_busy,), name="sweeper", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # a thread that is inside the engine while the interpreter goes ends all by SIGABRT
+
+    def close(self) -> None:
+        """Stop, once a reading that has begun is over."""
+        atexit.unregister(self.close)
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _keep(self, is_busy: Callable[[], bool]) -> None:
-        until = 0.0
-        while True:
+        until, pause = 0.0, 0.0
+        while not self._ended.wait(pause):
             if is_busy():
                 until = time.monotonic() + _AFTERWARDS_SECONDS
             if time.monotonic() >= until or private_bytes() - self._kept_bytes() <= self._most_bytes:
-                time.sleep(_LOOK_SECONDS)
+                pause = _LOOK_SECONDS
                 continue
             # An engine that cannot read a file now has other troubles, which its statements tell.
             with contextlib.suppress(Exception):
                 self.sweep()
-            time.sleep(_PAUSE_SECONDS)
+            pause = _PAUSE_SECONDS
 
     def sweep(self) -> int:
         """Have the reading thread that was idle longest give up what was freed; return the columns that it read.
@@ -93,7 +105,7 @@ def sweep(settings: NodeSettings, hot: HotColumns | None, is_busy: Callable[[], 
     if settings.memory_bytes >= PLENTY_BYTES:
         return
     if hot is None:
-        Sweeper(settings.spill_dir, settings.engine_bytes).start(is_busy)
+        Sweeper(settings.local_dir, settings.engine_bytes).start(is_busy)
         return
     own_bytes = settings.engine_bytes - settings.hot_bytes
-    Sweeper(settings.spill_dir, own_bytes, hot.leaf.held_bytes).start(is_busy)
+    Sweeper(settings.local_dir, own_bytes, hot.leaf.held_bytes).start(is_busy)
