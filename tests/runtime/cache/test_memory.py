@@ -1,7 +1,6 @@
 """The memory tier: what it has is read there, within its bytes, and everybody reads right whoever comes and goes."""
 
 import asyncio
-import contextlib
 import os
 import random
 import threading
