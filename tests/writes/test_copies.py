@@ -69,6 +69,9 @@ async def test_some_files_by_name_and_by_pattern(sql: Sql) -> None:
     assert await sql(f"COPY INTO t FROM '{place}' FILES = ('f1.csv', 'f2.csv')") == [("LOADED", 2, 2)]
     assert await sql(f"COPY INTO t FROM '{place}' PATTERN = '.*f[23].csv'") == [("LOADED", 1, 1)]
     assert await sql("SELECT a FROM t ORDER BY a") == [(1,), (2,), (3,)]
+    await sql(f"COPY INTO t FROM '{place}' PATTERN = '(?=f).*'", error="unsupported")
+    slow = await sql(f"COPY INTO t FROM '{place}' PATTERN = '([a-z0-9:/._-]+)+!'")
+    assert slow == [("Copy executed with 0 files processed.",)]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,18 @@ async def test_what_cannot_be_loaded_loads_nothing(sql: Sql, content: bytes, opt
     assert await sql("SELECT COUNT(*) FROM t") == [(0,)]
     put(sql, "x.csv", b"7\n")
     assert await sql(f"COPY INTO t FROM '{place}'") == [("LOADED", 1, 1)]
+
+
+@pytest.mark.parametrize("folder", ["tables", "results/", "exchange/x", "out/../tables", "./tables"])
+async def test_nothing_is_unloaded_into_the_accounts_own_folders(sql: Sql, folder: str) -> None:
+    place = f"s3://{sql.account.services.objects.bucket}/{folder}"
+    await sql(f"COPY INTO '{place}' FROM (SELECT 1 AS a)", error="unsupported" if "." in folder else "access_denied")
+
+
+async def test_files_are_looked_for_below_their_place(sql: Sql) -> None:
+    await sql("CREATE TABLE t (a INT)")
+    place = put(sql, "x.csv", b"1\n")
+    await sql(f"COPY INTO t FROM '{place}' FILES = ('../{sql.schema}/x.csv')", error="unsupported")
 
 
 async def test_a_missing_bucket_is_named(sql: Sql) -> None:

@@ -5,12 +5,12 @@ loads, so a file counts as loaded exactly when its rows are there.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from firn_model.statements import StatementError
 from firn_model.writes import FileFormat
 from pyarrow import fs, parquet
@@ -22,6 +22,8 @@ from firn_services.objects import ObjectStore, translated
 
 LOADS = "firn.loads"
 KEPT_FOR = timedelta(days=64)
+OWN_FOLDERS = frozenset({"tables", "results", "exchange"})
+"""Folders of the account's bucket that are the services' alone."""
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -47,7 +49,14 @@ class Staging:
             selector = fs.FileSelector(path.rstrip("/"), allow_not_found=True, recursive=True)
             found = [own] if own.is_file else translated(uri, lambda: self._store.files.get_file_info(selector))
         made = [StagedFile(f"s3://{i.path}", i.size, i.mtime.isoformat()) for i in found if i.is_file and i.size]
-        return tuple(file for file in sorted(made) if pattern is None or re.fullmatch(pattern, file.uri))
+        return tuple(sorted(made if pattern is None else _fitting(made, pattern)))
+
+    def check_free(self, uri: str) -> None:
+        """Raise StatementFailedError (access_denied) when a place belongs to the services alone."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if bucket == self._store.bucket and key.partition("/")[0] in OWN_FOLDERS:
+            message = f"{uri} is in a folder of the account's own; unload elsewhere"
+            raise StatementFailedError(StatementError.ACCESS_DENIED, message)
 
     def _info(self, uri: str, path: str) -> list[fs.FileInfo]:
         return [translated(uri, lambda: self._store.files.get_file_info(path))]
@@ -83,3 +92,18 @@ class Staging:
         with translated(place, lambda: self._store.files.open_output_stream(place.removeprefix("s3://"))) as stream:
             stream.write(json.dumps(entries).encode())
         return place
+
+
+def _fitting(files: list[StagedFile], pattern: str) -> list[StagedFile]:
+    """Return the files whose whole address a regular expression fits: RE2's, which takes linear time.
+
+    Raises StatementFailedError.
+    """
+    try:
+        uris = pa.array([file.uri for file in files], pa.string())
+        fits = pc.match_substring_regex(uris, pattern=f"^(?:{pattern})$").to_pylist()
+    except pa.ArrowInvalid as error:
+        raise StatementFailedError(
+            StatementError.UNSUPPORTED, f"PATTERN {pattern!r} cannot be read: {error}"
+        ) from error
+    return [file for file, is_fitting in zip(files, fits, strict=True) if is_fitting]

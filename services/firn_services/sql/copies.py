@@ -44,17 +44,23 @@ def _unsupported(message: str) -> StatementFailedError:
 
 
 def _address(uri: str) -> str:
-    if not re.fullmatch(r"s3://[^/]+(/.*)?", uri):
+    if not re.fullmatch(r"s3://[^/]+(/.*)?", uri) or _climbs(uri):
         raise _unsupported(f"{uri!r} is no place for files; write 's3://bucket/path'")
     return uri
+
+
+def _climbs(path: str) -> bool:
+    """Whether a path leaves its folder, for those to whom dots mean that."""
+    return not {".", ".."}.isdisjoint(path.split("/"))
 
 
 def _unload(scope: Scope, uri: str, source: exp.Expr, options: dict[str, Any]) -> Query:
     query = source.this if isinstance(source, exp.Subquery) else exp.select("*").from_(source)
     bound = bind(query, scope.text, scope.catalog, scope.defaults, naming=query.sql(dialect="snowflake"))
     schema = pa.schema([pa.field(f.name, kept(f.name, f.type)) for f in bound.schema])
+    scope.catalog.staging.check_free(_address(uri))
     single = options.get("SINGLE", False)
-    location, _, name = _address(uri).rpartition("/") if single else (_address(uri).rstrip("/"), "", "")
+    location, _, name = uri.rpartition("/") if single else (uri.rstrip("/"), "", "")
     target = WriteTarget(
         location=location,
         name=name,
@@ -73,7 +79,10 @@ def _load(scope: Scope, target: exp.Expr, uri: str, options: dict[str, Any]) -> 
     assert isinstance(mention, exp.Table), "COPY INTO names a table"  # noqa: S101  for the type checker
     table = scope.load(mention)
     fields = [field_of(table, n) for n in target.expressions] if isinstance(target, exp.Schema) else list(table.schema)
-    found = scope.catalog.staging.files(_address(uri), options.get("FILES"), options.get("PATTERN"))
+    names = options.get("FILES")
+    if any(_climbs(name) for name in names or ()):
+        raise _unsupported("FILES names what is below the place, without . and ..")
+    found = scope.catalog.staging.files(_address(uri), names, options.get("PATTERN"))
     known = frozenset() if options.get("FORCE", False) else frozenset(scope.catalog.staging.history(table.loads))
     files = tuple(file for file in found if file not in known)
     if not files:
