@@ -298,6 +298,15 @@ def test_only_operator_and_services_may_call_a_node(render: Render) -> None:
     assert not named(render("networkPolicy.enabled=false"), "NetworkPolicy")
 
 
+def test_a_node_never_reaches_the_clouds_metadata(render: Render) -> None:
+    def ways(*values: str) -> list[Any]:
+        egress = one(render(*OWN_STORE, *values), "NetworkPolicy", "firn-nodes")["spec"]["egress"]
+        return [to["ipBlock"] for way in egress for to in way.get("to", ())]
+
+    assert ways() == [{"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}]
+    assert ways('networkPolicy.objectStoreCidr="10.1.0.0/16"') == [{"cidr": "10.1.0.0/16"}]
+
+
 def test_what_other_operators_define_is_off_by_default(render: Render) -> None:
     assert not named(render(), "ServiceMonitor") | named(render(), "PodDisruptionBudget") | named(render(), "ConfigMap")
     on = render("metrics.serviceMonitor.enabled=true", "podDisruptionBudget.enabled=true")
@@ -337,3 +346,8 @@ def test_the_notes_say_what_to_type_next(helm: Helm) -> None:
     assert "kubectl apply -n account -f examples/warehouse.yaml" in notes
     assert "firn sql -n account -w DEMO -q 'SELECT 1'" in notes
     assert "{{.data.password | base64decode}}" in notes
+    assert "finds it by itself" in notes
+    for own in ("admin.user=boss", "admin.existingSecret=my-admin"):
+        done = helm("install", "firn", str(CHART), "--namespace", "account", "--dry-run=client", "--set", own)
+        assert "finds it by itself" not in done.stdout
+        assert "FIRN_PASSWORD" in done.stdout

@@ -67,6 +67,14 @@ tolerations:
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 {{- end }}
 
+{{/* Where a policy lets pods go. Takes a CIDR; every address is all but the link-local ones, where clouds give out credentials. */}}
+{{- define "firn.ipBlock" -}}
+cidr: {{ . | quote }}
+{{- if eq . "0.0.0.0/0" }}
+except: [169.254.0.0/16]
+{{- end }}
+{{- end }}
+
 {{/* A Kubernetes quantity as a whole number. */}}
 {{- define "firn.number" -}}
 {{- $digits := regexFind "^[0-9.]+" . }}

@@ -10,7 +10,10 @@ from firn_operator.build.pod import Manifest, owner
 
 
 def warehouse_policy(warehouse: str, warehouse_uid: str) -> Manifest:
-    """Return the policy of a warehouse; it goes with the warehouse."""
+    """Return the policy of a warehouse; it goes with the warehouse.
+
+    Its name is of this very warehouse: that of an earlier one of the same name may be there still, about to go.
+    """
     nodes = {
         "matchLabels": {
             names.LABEL_PART_OF: names.PART_OF,
@@ -22,7 +25,7 @@ def warehouse_policy(warehouse: str, warehouse_uid: str) -> Manifest:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {
-            "name": f"firn-warehouse-{warehouse}",
+            "name": f"firn-warehouse-{warehouse}-{warehouse_uid[:8]}",
             "labels": {names.LABEL_PART_OF: names.PART_OF},
             "ownerReferences": [owner("VirtualWarehouse", warehouse, warehouse_uid)],
         },
