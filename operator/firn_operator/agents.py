@@ -110,7 +110,8 @@ class Agents:
                 return reply.model_validate_json(answer)
             refusal = Refusal.model_validate_json(answer)
         except ValidationError as error:
-            raise SilentError(f"{node.name} answered {path} with {status} and {answer[:200]!r}") from error
+            said = "what cannot be read" if status == 200 else repr(answer[:200])  # the former may hold a token
+            raise SilentError(f"{node.name} answered {path} with {status} and {said}") from error
         if status >= 500:
             raise SilentError(f"{node.name} failed {path}: {refusal.message}")
         raise RefusedError(refusal.reason, f"{refusal.reason.value}: {refusal.message}")

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """How the operator runs."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRN_")
+    model_config = SettingsConfigDict(env_prefix="FIRN_", hide_input_in_errors=True)
 
     namespace: str = Field(min_length=1)
     signing_key_file: Path = Path("/etc/firn/signing/private-key.pem")

@@ -39,7 +39,7 @@ SMALLEST_EXCHANGE_BYTES = 16 * MEBIBYTE
 class NodeSettings(BaseSettings):
     """The environment of a node, prefix FIRN_."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True, hide_input_in_errors=True)
 
     pod_name: str = "node"
     pod_uid: str = Field(min_length=1)

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """What differs between installations."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FIRN_", frozen=True, hide_input_in_errors=True)
 
     namespace: str = "default"
     identity: str = Field(

@@ -18,6 +18,8 @@ FREE_FAILURES = 5
 LONGEST_PAUSE = timedelta(minutes=1)
 FORGET_AFTER = timedelta(minutes=10)
 MOST_USERS_WATCHED = 10_000
+MOST_WAITING = 64
+"""Logins that wait for their turn; each holds a password, and takes a core for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Logins:
         self._lifetime = lifetime
         self._hasher = PasswordHasher()
         self._one_at_a_time = asyncio.Semaphore(1)
+        self._waiting = 0
         self._failures: dict[str, Failures] = {}
         self._tokens: dict[str, TokenRecord] = {}
         self._hashes: dict[str, str] = {}
@@ -59,17 +62,27 @@ class Logins:
 
     async def login(self, user: str, password: str) -> tuple[str, datetime]:
         """Return a new token and its end. Raises UnauthenticatedError, UnavailableError after many failures."""
+        if self._waiting >= MOST_WAITING:
+            raise UnavailableError("too many logins at once; try again in a moment")
+        self._waiting += 1
+        try:
+            async with self._one_at_a_time:
+                await self._check(user, password)
+        finally:
+            self._waiting -= 1
+        metrics.LOGINS.labels("accepted").inc()
+        return await self._new_token(user, datetime.now(UTC))
+
+    async def _check(self, user: str, password: str) -> None:
+        """Check one password, no other meanwhile: guesses that come together are paused like those in a row."""
         now = datetime.now(UTC)
         self._check_pause(user, now)
-        async with self._one_at_a_time:
-            fits = await asyncio.to_thread(self._fits, self._hashes.get(user, self._nobody), password)
+        fits = await asyncio.to_thread(self._fits, self._hashes.get(user, self._nobody), password)
         if not fits or user not in self._hashes:
             self._note_failure(user, now)
             metrics.LOGINS.labels("refused").inc()
             raise UnauthenticatedError("user or password is wrong")
         self._failures.pop(user, None)
-        metrics.LOGINS.labels("accepted").inc()
-        return await self._new_token(user, now)
 
     async def _new_token(self, user: str, now: datetime) -> tuple[str, datetime]:
         token = secrets.token_urlsafe(32)

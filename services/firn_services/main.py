@@ -1,11 +1,13 @@
 """`firn-services`: the cloud services of one account."""
 
 import logging
+import sys
 
 import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from firn_services.config import Settings
 from firn_services.doors.app import make_app
@@ -13,13 +15,24 @@ from firn_services.kube.api import KubeApi
 from firn_services.services import Services
 
 SHUTDOWN_SECONDS = 10
+EXIT_CONFIGURATION = 2
+log = structlog.get_logger()
 
 
 def main() -> None:
-    """Serve until a signal ends it; what runs or waits then goes on at the next start."""
-    settings = Settings()  # type: ignore[call-arg]  # required ones come from the environment
+    """Serve until a signal ends it; what runs or waits then goes on at the next start. Exit 2: misconfigured."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # required ones come from the environment
+    except ValidationError as error:
+        log.critical("cannot start: set these environment variables right", names=_named(error))
+        sys.exit(EXIT_CONFIGURATION)
     configure_logs(settings.log_level)
     uvloop.run(serve(settings))
+
+
+def _named(error: ValidationError) -> list[str]:
+    """Return the variables that are wrong or missing; their values may be secret."""
+    return ["FIRN_" + str(problem["loc"][0]).upper() for problem in error.errors(include_input=False)]
 
 
 async def serve(settings: Settings) -> None:

@@ -79,6 +79,7 @@ def make_app(services: Services) -> FastAPI:
     app.add_exception_handler(ServicesError, _on_services_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_fault)
     app.add_middleware(HotDoors, prefix=PREFIX)
     app.add_middleware(BoundedBodies, most_bytes=MAX_BODY_BYTES)
     return app
@@ -94,6 +95,12 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "not understood"}
     where = ".".join(str(part) for part in first["loc"])
     return as_error(MalformedError(f"{where}: {first['msg']}"))
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    """Say nothing of a fault of ours but that it is one; the log has it, whose line the server writes."""
+    del request, error
+    return as_error(ServicesError("internal error; the services' log says more"))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ router = APIRouter()
 LOAD_BY_DEFAULT = timedelta(hours=1)
 EVENTS_BY_DEFAULT = timedelta(days=14)
 MOST_INTERVALS = 10_000
+LONGEST_SECONDS = 366 * 86_400
 PLAIN = re.compile(r"[A-Z_][A-Z0-9_$]*")
 
 
@@ -26,7 +27,7 @@ async def load(
     user: Caller,
     start: datetime | None = None,
     end: datetime | None = None,
-    interval_seconds: int | None = None,
+    interval_seconds: Annotated[int | None, Query(le=LONGEST_SECONDS)] = None,
 ) -> LoadReply:
     """Return a warehouse's load between two times."""
     del user

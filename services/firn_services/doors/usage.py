@@ -43,8 +43,11 @@ async def usage(
 
 def between(start: datetime | None, end: datetime | None, by_default: timedelta) -> tuple[datetime, datetime]:
     """Return a span of time, aware and not empty. Raises MalformedError."""
-    end = _aware(end) if end is not None else datetime.now(UTC)
-    start = _aware(start) if start is not None else end - by_default
+    try:
+        end = _aware(end) if end is not None else datetime.now(UTC)
+        start = _aware(start) if start is not None else end - by_default
+    except OverflowError as error:
+        raise MalformedError("start and end must be within the years 1 to 9999, in UTC too") from error
     if start >= end:
         raise MalformedError("start must be before end")
     return start, end
