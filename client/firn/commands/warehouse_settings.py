@@ -77,10 +77,10 @@ class Settings:
         int | None, typer.Option(help="Most burst nodes, in multiples of its size; 0 is no bound.", min=0)
     ] = None
     min_scan_bytes: Annotated[
-        int | None, typer.Option(help="A rest of a scan below it asks for no burst nodes.", min=0)
+        int | None, typer.Option(help="A scan with fewer bytes left asks for no burst nodes.", min=0)
     ] = None
     min_scan_seconds: Annotated[
-        int | None, typer.Option(help="A rest of a scan below it asks for no burst nodes.", min=0)
+        int | None, typer.Option(help="A scan that is done sooner asks for no burst nodes.", min=0)
     ] = None
     burst_lease: Annotated[int | None, typer.Option(help="Seconds that a burst node is leased for.", min=5)] = None
     resource_monitor: Annotated[str | None, typer.Option(help="ResourceMonitor that bounds it; '' for none.")] = None

@@ -9,9 +9,11 @@ What the operator's Role must allow, all in its own namespace:
 | firn.dev | status of virtualwarehouses, warehouseclusters, warehousepools, resourcemonitors | patch |
 | "" | pods | get, list, watch, create, patch, delete |
 | "" | events | create, patch |
-| coordination.k8s.io | leases | get, list, watch, create, update, patch |
+| coordination.k8s.io | leases | get, list, watch, create; update, patch of `firn-operator` |
 | networking.k8s.io | networkpolicies | create |
-| apps | deployments/scale | get, patch (only for `firn-operator uninstall`) |
+
+`firn-operator uninstall` has a Role of its own: pods list, delete; warehouseclusters list, patch, delete; get of
+the Lease; patch of the operator's deployments/scale.
 """
 
 import json
