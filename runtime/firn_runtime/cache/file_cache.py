@@ -30,7 +30,7 @@ from firn_runtime.cache.layout import Layout, Range
 from firn_runtime.cache.lease import Held, Lease, finish
 from firn_runtime.cache.local_copy import LocalCopy
 from firn_runtime.cache.memory import Memory
-from firn_runtime.cache.objects import RewrittenError, StoredObject, Version
+from firn_runtime.cache.objects import NO_VERSIONS, RewrittenError, StoredObject, Version, Versions
 from firn_runtime.cache.sparse_file import FRAME, Identity
 from firn_runtime.errors import StatementFailedError
 
@@ -40,6 +40,8 @@ _TAIL_BYTES = 64 << 10
 _TRAILER_BYTES = 8
 _FETCHERS = 16
 _TRIES = 3
+
+_Hold = Callable[[DataFile], Held | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +85,28 @@ class FileCache:
         """Bytes in memory: an upper bound, and at most what the cache may take."""
         return self._memory.used_bytes
 
-    def lease(self, access: ObjectStoreAccess | None, files: Iterable[DataFile], *, fills: bool = True) -> Lease:
-        """Look up each file's version and hold what the cache can; its frames are there then. No access, no files.
+    def lease(
+        self,
+        access: ObjectStoreAccess | None,
+        files: Iterable[DataFile],
+        *,
+        fills: bool = True,
+        versions: Versions = NO_VERSIONS,
+    ) -> Lease:
+        """Hold each file's version, as far as the cache can; its frames are there then. No access, no files.
 
-        A lease that does not fill holds what is there already, and nothing comes to the cache by it.
+        A lease that does not fill holds what is there already, and nothing comes to the cache by it. Versions that
+        the statement has looked up are not looked up again, unless the store has none of them any more.
         Raises StatementFailedError for a file that is missing, not of its size, or not to be reached.
         """
-        self.give_way()
         lease = Lease(self._disk, self._pool, fills=fills)
         if access is None:
             return lease
+        self.give_way()
         unique = list({file.uri: file for file in files}.values())
         try:
-            for file, held in zip(
-                unique, _all(self._pool, lambda f: self._held(lease, access, f), unique), strict=True
-            ):
+            found = self._all(access, unique, versions, lambda f: self._held(lease, access, f, versions.get(f.uri)))
+            for file, held in zip(unique, found, strict=True):
                 if held is not None:
                     lease.held[held.key] = held
                     if not lease.rise(held.key):
@@ -166,13 +175,23 @@ class FileCache:
         self._pool.shutdown()
         self._memory.close()
 
-    def _held(self, lease: Lease, access: ObjectStoreAccess, file: DataFile) -> Held | None:
+    def _all(
+        self, access: ObjectStoreAccess, files: list[DataFile], versions: Versions, call: _Hold
+    ) -> list[Held | None]:
+        """Return the call's results for all files, after all of them have ended. Raises what the first one raises."""
+        if len(files) == 1 or all(f.uri in versions and self._disk.has_any(access.endpoint, f.uri) for f in files):
+            return [call(file) for file in files]  # which asks the store for nothing, most likely
+        futures = [self._pool.submit(call, file) for file in files]
+        finish(futures)
+        return [future.result() for future in futures]
+
+    def _held(self, lease: Lease, access: ObjectStoreAccess, file: DataFile, known: Version | None) -> Held | None:
         """Return a file as the lease holds it, or None when the engine has to read it from the object store."""
         stored = StoredObject(access, file.uri)
         if not lease.fills and not self._disk.has_any(access.endpoint, file.uri):
             return None
         for _ in range(_TRIES):
-            version = stored.version()
+            version, known = known or stored.version(), None
             if version is None:
                 return None
             require_size(file, version.size_bytes)
@@ -298,12 +317,3 @@ def _frame(stored: StoredObject, version: Version) -> tuple[Layout, list[tuple[R
 def _key(identity: Identity) -> str:
     text = "\n".join((identity.endpoint, identity.uri, identity.etag, str(identity.size_bytes)))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _all(pool: ThreadPoolExecutor, call: Callable[[DataFile], Held | None], files: list[DataFile]) -> list[Held | None]:
-    """Return the call's results for all files, after all of them have ended. Raises what the first one raises."""
-    if len(files) == 1:
-        return [call(files[0])]
-    futures = [pool.submit(call, file) for file in files]
-    finish(futures)
-    return [future.result() for future in futures]

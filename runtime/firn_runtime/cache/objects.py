@@ -1,12 +1,15 @@
 """Objects of the account's store: their versions, and ranges of one version's bytes.
 
 A version is an ETag with a size. Every read names the version it wants, and the store refuses when the object has
-become another one: bytes of two versions never meet. Calls block and may come from any thread.
+become another one: bytes of two versions never meet. Calls block, but for `look_up`, and may come from any thread.
 """
 
+import asyncio
 import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +26,8 @@ _RETRY_SECONDS = 30
 _REQUEST_SECONDS = "30s"
 _CONNECT_SECONDS = "5s"
 _STORES = 64
+_LOOKUPS = 32
+"""So many requests of one look-up at once."""
 
 
 class RewrittenError(Exception):
@@ -35,6 +40,11 @@ class Version:
 
     etag: str
     size_bytes: int
+
+
+Versions = Mapping[str, Version]
+"""Versions by their objects' addresses."""
+NO_VERSIONS: Versions = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +61,21 @@ class StoredObject:
         """
         bucket, key = _parts(self.uri)
         try:
-            found = obstore.head(_store(self.access, bucket), key)
+            return _version(obstore.head(_store(self.access, bucket), key))
         except FileNotFoundError as error:
             raise self._missing(error) from None
         except ValueError:
             return None
         except BaseError as error:
             raise self._failed(error) from None
-        etag = found["e_tag"]
-        if not etag or etag.startswith("W/"):
-            return None
-        return Version(etag, found["size"])
+
+    async def looked_up(self) -> Version | None:
+        """Return what `version` returns. Raises what that raises."""
+        bucket, key = _parts(self.uri)
+        try:
+            return _version(await obstore.head_async(_store(self.access, bucket), key))
+        except (FileNotFoundError, ValueError, BaseError):
+            return await asyncio.to_thread(self.version)  # which tells why
 
     def read(self, version: Version, start: int, end: int) -> memoryview:
         """Return the bytes from `start` to before `end`. Raises RewrittenError, StatementFailedError."""
@@ -97,6 +111,28 @@ class StoredObject:
         access = self.access
         text = str(error).partition("\n\nDebug source")[0]
         return classify(text, (access.secret_access_key, access.session_token or "", access.access_key_id))
+
+
+async def look_up(access: ObjectStoreAccess, uris: Iterable[str]) -> dict[str, Version]:
+    """Return the versions that are there now, without those that cannot be told apart by an ETag.
+
+    Raises StatementFailedError for an object that is missing or not to be reached.
+    """
+    few = asyncio.Semaphore(_LOOKUPS)
+
+    async def looked_up(uri: str) -> Version | None:
+        async with few:
+            return await StoredObject(access, uri).looked_up()
+
+    unique = list(dict.fromkeys(uris))
+    found = await asyncio.gather(*(looked_up(uri) for uri in unique))
+    return {uri: version for uri, version in zip(unique, found, strict=True) if version is not None}
+
+
+def _version(found: Mapping[str, Any]) -> Version | None:
+    """Return the version that an answer to HEAD tells."""
+    etag = found["e_tag"]
+    return Version(etag, found["size"]) if etag and not etag.startswith("W/") else None
 
 
 def _parts(uri: str) -> tuple[str, str]:

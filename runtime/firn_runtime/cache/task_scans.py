@@ -7,7 +7,7 @@ from firn_model.messages import DataFile, ObjectStoreAccess
 
 from firn_runtime.cache.file_cache import FileCache, rewritten
 from firn_runtime.cache.lease import Lease
-from firn_runtime.cache.objects import RewrittenError
+from firn_runtime.cache.objects import NO_VERSIONS, RewrittenError, Versions
 from firn_runtime.cache.scan_needs import LEAF, needs_of
 from firn_runtime.cache.serving import Serving
 from firn_runtime.cache.sparse_file import MODIFIED_NS
@@ -25,6 +25,7 @@ def localise(
     leaves: Sequence[bytes],
     uri_of: UriOf,
     *,
+    versions: Versions = NO_VERSIONS,
     fills: bool = True,
     serving: Serving | None = None,
 ) -> tuple[Lease, list[bytes], list[bytes | None]]:
@@ -35,7 +36,7 @@ def localise(
     Each scan's files must be those, with ranges, that this node is to read. A scan with a file that the cache cannot
     take is returned as it was. Close the lease when the task has ended, and count its `usage` into the statistics.
     What a task away from its files' home reads is not to stay: then `fills` is False, and only what the cache already
-    has is read from it. Blocks. Raises StatementFailedError.
+    has is read from it. `versions`: those of files that were looked up. Blocks. Raises StatementFailedError.
     """
     uris: dict[str, str] = {}
     files: list[DataFile] = []
@@ -46,7 +47,7 @@ def localise(
             if uri is not None and url not in uris:
                 uris[url] = uri
                 files.append(DataFile(uri=uri, size_bytes=file.size, rows=0))
-    lease = cache.lease(access, files, fills=fills)
+    lease = cache.lease(access, files, fills=fills, versions=versions)
     try:
         local = [_over(lease, uris, leaf) for leaf in leaves]
         served = serving.serve(lease, local) if serving is not None and serving.concerns(lease) else None

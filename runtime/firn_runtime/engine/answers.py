@@ -14,7 +14,9 @@ from firn_model.profile import OperatorProfile, Profile
 from firn_model.statements import StatementError
 from firn_model.writes import WrittenFile
 
+from firn_runtime.cache.objects import Versions, look_up
 from firn_runtime.engine.batches import StreamWriter
+from firn_runtime.engine.binding import MOST_FILES
 from firn_runtime.engine.engine import Engine, Query
 from firn_runtime.engine.operators import operators_of, readings
 from firn_runtime.engine.probe import require_reachable
@@ -103,8 +105,9 @@ class StageAnswer:
     async def run(self) -> None:
         """Write the result as Arrow frames, or into files. Raises StatementFailedError."""
         await _require_store(self._stage)
+        versions = await _versions(self._stage)
         loop = asyncio.get_running_loop()
-        query = self._query = await loop.run_in_executor(self._planners, self._engine.start, self._stage)
+        query = self._query = await loop.run_in_executor(self._planners, self._engine.start, self._stage, versions)
         telling = asyncio.ensure_future(self._tell(query))
         try:
             if self._stage.write is not None:
@@ -152,9 +155,10 @@ class PlanAnswer:
     async def run(self) -> None:
         """Plan and cut. Raises StatementFailedError."""
         await _require_store(self._asked.stage)
+        versions = await _versions(self._asked.stage)
         loop = asyncio.get_running_loop()
         self._reply = await loop.run_in_executor(
-            self._planners, self._engine.planner.plan, self._asked, self._engine.sizes
+            self._planners, self._engine.planner.plan, self._asked, self._engine.sizes, versions
         )
 
     def finish(self, running: "asyncio.Future[None]") -> None:
@@ -276,6 +280,14 @@ class ResultAnswer(TaskAnswer):
 async def _require_store(stage: Stage) -> None:
     if stage.object_store is not None and stage.uses_files:
         await require_reachable(stage.object_store.endpoint)
+
+
+async def _versions(stage: Stage) -> Versions:
+    """Return the versions of a stage's files, or none when they are many. Raises StatementFailedError."""
+    files = stage.parquet_files
+    if stage.object_store is None or len(files) > MOST_FILES:
+        return {}
+    return await look_up(stage.object_store, (file.uri for file in files))
 
 
 def _last_frame(

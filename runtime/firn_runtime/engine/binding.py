@@ -26,7 +26,8 @@ _OPTIONS = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_s
 _TOLD_TIME = re.compile(r"\b(now|today|current_\w+|local(time)?(stamp)?)\b", re.IGNORECASE)
 """Words whose meaning is fixed when a statement is bound."""
 _MOST_KEPT = 64
-_MOST_FILES = 1024
+MOST_FILES = 1024
+"""What reads more files is bound and planned each time."""
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Binder:
 
         Files that have a local path, by their address, are read from it.
         """
-        key = _key(stage, paths, settings)
+        key = key_of(stage, paths, settings)
         known = self._kept.get(key)
         if known is not None:
             return known
@@ -68,7 +69,7 @@ class Binder:
         return bound
 
 
-def _key(stage: Stage, paths: Mapping[str, Path], settings: Mapping[str, str]) -> Hashable:
+def key_of(stage: Stage, paths: Mapping[str, Path], settings: Mapping[str, str]) -> Hashable:
     """Return what a bound statement depends on; None for one that is to be bound each time.
 
     The name of a local file stands for one version of it. Of others the plan says whether they are there, but in a
@@ -79,7 +80,7 @@ def _key(stage: Stage, paths: Mapping[str, Path], settings: Mapping[str, str]) -
         table.format is FileFormat.PARQUET and table.file_column is None and table.row_column is None
         for table in stage.tables
     )
-    if not is_plain or len(files) > _MOST_FILES or _TOLD_TIME.search(stage.sql):
+    if not is_plain or len(files) > MOST_FILES or _TOLD_TIME.search(stage.sql):
         return None
     if any(file.uri not in paths and Location.of(file.uri).is_listable for file in files):
         return None

@@ -20,7 +20,7 @@ from firn_model.writes import WriteTarget, WrittenFile
 from firn_runtime.cache.file_cache import FileCache, rewritten
 from firn_runtime.cache.hot_columns import HotColumns
 from firn_runtime.cache.lease import Lease
-from firn_runtime.cache.objects import RewrittenError
+from firn_runtime.cache.objects import NO_VERSIONS, RewrittenError, Versions
 from firn_runtime.cache.scan_needs import needs_of
 from firn_runtime.cache.serving import Serving
 from firn_runtime.engine.batches import merged, plain_schema
@@ -118,12 +118,12 @@ class Engine:
         self._cpus = cpus
         self._binder = Binder(self.context, filters)
 
-    def start(self, stage: Stage) -> Query:
-        """Plan a stage and start it. Raises StatementFailedError."""
+    def start(self, stage: Stage, versions: Versions = NO_VERSIONS) -> Query:
+        """Plan a stage and start it; `versions`: of its files, as looked up. Raises StatementFailedError."""
         began = time.perf_counter()
         uri = ""
         for _ in range(_TRIES):
-            lease = self.cache.lease(stage.object_store, stage.parquet_files)
+            lease = self.cache.lease(stage.object_store, stage.parquet_files, versions=versions)
             if self.serving is not None:
                 self.serving.begin()
             try:
@@ -131,7 +131,7 @@ class Engine:
                     return self._started(stage, lease, began)
             except RewrittenError as error:
                 lease.close()
-                uri = str(error)
+                uri, versions = str(error), NO_VERSIONS
             except BaseException:
                 lease.close()
                 raise

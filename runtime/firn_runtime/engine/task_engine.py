@@ -17,6 +17,7 @@ from firn_model.writes import WriteTarget, WrittenFile
 
 from firn_runtime.cache.file_cache import FileCache
 from firn_runtime.cache.lease import Lease
+from firn_runtime.cache.objects import Version
 from firn_runtime.cache.task_scans import LOCAL_STORE, localise
 from firn_runtime.engine.binding import engine_errors
 from firn_runtime.engine.engine import Engine
@@ -263,6 +264,7 @@ def _localised(engine: Engine, task: Task, root: Node) -> tuple[Lease, bool]:
         task.object_store,
         leaves,
         engine.stores.uri,
+        versions={each.uri: Version(each.etag, each.size_bytes) for each in task.versions},
         fills=task.keep_in_cache,
         serving=engine.serving,
     )

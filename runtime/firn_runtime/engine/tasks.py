@@ -40,6 +40,14 @@ class PlanAsked(Message):
     sort_merge: bool = Field(default=False, description="Joins by sorting, which spills: it ran out of memory again.")
 
 
+class FileVersion(Message):
+    """A file as it was when its statement was planned."""
+
+    uri: str
+    etag: str
+    size_bytes: int
+
+
 class PlannedTask(Message):
     """One task of a planned stage."""
 
@@ -49,6 +57,7 @@ class PlannedTask(Message):
     scan_bytes: int = 0
     scan_files: int = 0
     home: str | None = Field(default=None, description="Where most of its files belong.")
+    versions: tuple[FileVersion, ...] = Field(default=(), description="Of files that it scans, as far as it is known.")
 
 
 class PlannedStage(Message):
@@ -118,6 +127,7 @@ class Task(Message):
     write: WriteTarget | None = Field(default=None, description="Where its rows go, under names of this run's own.")
     node: str = Field(default="", description="Pod UID of where it runs.")
     nodes: tuple[str, ...] = Field(default=(), description="Those that the files it writes may belong to.")
+    versions: tuple[FileVersion, ...] = Field(default=(), description="Of files that it scans, as far as it is known.")
     keep_in_cache: bool = Field(
         default=True, description="False away from home: only what the cache has is read from it."
     )

@@ -291,6 +291,7 @@ class Attempt:
             object_store=self._dispatch.object_store,
             uris=self._uris,  # a scan that was left without files still names its store
             schema_ipc_base64=self._plan.schema_ipc_base64 if stage.exchange is ExchangeKind.RESULT else "",
+            versions=planned.versions,
             keep_in_cache=planned.home in (None, start.node),
         )
 

@@ -2,19 +2,21 @@
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 from datafusion import DataFrame, SessionConfig, SessionContext
 from firn_model.messages import TableSnapshot
 
+from firn_runtime.cache.objects import Versions
 from firn_runtime.cache.placement import owner
 from firn_runtime.engine.batches import plain_schema
-from firn_runtime.engine.binding import Binder, engine_errors
+from firn_runtime.engine.binding import Binder, engine_errors, key_of
 from firn_runtime.engine.operators import SCAN, table_of
 from firn_runtime.engine.sizes import SizeCheck
 from firn_runtime.engine.stage import Stage
-from firn_runtime.engine.tasks import PlanAsked, PlannedStage, PlannedTask, PlanReply
+from firn_runtime.engine.tables import Location
+from firn_runtime.engine.tasks import FileVersion, PlanAsked, PlannedStage, PlannedTask, PlanReply
 from firn_runtime.errors import CannotCutError
 from firn_runtime.kept import Kept
 from firn_runtime.plans.cutting import StageCut, TaskCut, cut
@@ -45,8 +47,8 @@ _MOST_BROADCAST_BYTES, _MOST_BROADCAST_ROWS = 64 << 20, 1 << 21
 """So does one that is small beside the statement's largest table, up to here: each task has a copy in memory."""
 _BROADCAST_COST = 2
 """A row costs a task that collects it about as much as two rows cost that are dealt by hash to other tasks."""
-_MOST_CUTS = 64
-_LARGEST_CUT_BYTES = 1 << 20
+_MOST_KEPT = 64
+_LARGEST_KEPT_BYTES = 1 << 20
 _DESCRIBED = (CannotCutError, RecursionError)
 
 
@@ -57,39 +59,45 @@ class Planner:
         self.context = SessionContext(SessionConfig({**settings, **_CUTTABLE}))
         self._schemas = Schemas(self.context)
         self._binder = Binder(self.context)
-        self._cuts: Kept[tuple[PlannedStage, ...]] = Kept(_MOST_CUTS)
+        self._kept: Kept[PlanReply] = Kept(_MOST_KEPT)
 
-    def plan(self, asked: PlanAsked, sizes: SizeCheck) -> PlanReply:
-        """Return a statement's stages, or why it runs whole. Raises StatementFailedError."""
+    def plan(self, asked: PlanAsked, sizes: SizeCheck, versions: Versions) -> PlanReply:
+        """Return a statement's stages, or why it runs whole. Raises StatementFailedError.
+
+        `versions`: those of its files that were looked up. What was planned over the same ones is kept for a while.
+        """
         began = time.perf_counter()
+        settings = _settings_of(asked)
+        key = _key(asked, settings, versions)
+        reply = self._kept.get(key)
+        if reply is None:
+            reply = self._planned(asked, settings, sizes, versions)
+            if sum(len(task.plan) for stage in reply.stages for task in stage.tasks) <= _LARGEST_KEPT_BYTES:
+                self._kept.put(key, reply)
+        return reply.model_copy(update={"plan_seconds": time.perf_counter() - began})
+
+    def _planned(
+        self, asked: PlanAsked, settings: Mapping[str, str], sizes: SizeCheck, versions: Versions
+    ) -> PlanReply:
         with engine_errors(asked.stage.object_store):
-            frame = self._bind(asked, sizes)
+            frame = self._binder.bind(sizes.stores, asked.stage, {}, settings).frame
             plan = frame.execution_plan()
             sizes.require(asked.stage, plan, ())
             schema = base64.b64encode(plain_schema(frame.schema()).serialize().to_pybytes()).decode()
             try:
-                stages = self._cut(asked, plan.to_bytes(self.context))
+                stages = self._cut(asked, plan.to_bytes(self.context), versions)
             except _DESCRIBED as error:
-                return PlanReply(whole_because=str(error), plan_seconds=time.perf_counter() - began)
+                return PlanReply(whole_because=str(error))
         if len(stages) == 1:
-            return PlanReply(whole_because="it is one stage", plan_seconds=time.perf_counter() - began)
-        return PlanReply(
-            stages=stages, schema_ipc_base64=schema, nodes=asked.nodes, plan_seconds=time.perf_counter() - began
-        )
+            return PlanReply(whole_because="it is one stage")
+        return PlanReply(stages=stages, schema_ipc_base64=schema, nodes=asked.nodes)
 
-    def _cut(self, asked: PlanAsked, plan: bytes) -> tuple[PlannedStage, ...]:
-        """Return the stages of a plan, from what is kept if it was cut before. Raises CannotCutError, RecursionError.
-
-        A plan tells its files with their sizes and times, so one that is the same reads the same.
-        """
+    def _cut(self, asked: PlanAsked, plan: bytes, versions: Versions) -> tuple[PlannedStage, ...]:
+        """Return the stages of a plan. Raises CannotCutError, RecursionError."""
         slots = asked.slots * asked.finer
         writes = asked.stage.write is not None
         root = parse(plan)
         drop_sort_filters(root)
-        key = (root.SerializeToString(deterministic=True), slots, asked.nodes, writes, asked.stage.tables)
-        known = self._cuts.get(key)
-        if known is not None:
-            return known
         turn_back(root)
         sort_by_all_partition_keys(root)
         regroup(root, slots, lambda path: owner(path, asked.nodes))
@@ -101,22 +109,30 @@ class Planner:
         if "window" in stages[-1].operators:
             self._schemas.of(root)  # the other stages were tried for their schemas
         writers = stages[-1].inputs if is_dealt and writes else ()
-        planned = tuple(_planned(stage, asked, number in writers) for number, stage in enumerate(stages))
-        if sum(len(task.plan) for stage in planned for task in stage.tasks) <= _LARGEST_CUT_BYTES:
-            self._cuts.put(key, planned)
-        return planned
+        told = _by_path(versions)
+        return tuple(_planned(stage, asked, number in writers, told) for number, stage in enumerate(stages))
 
     def frame(self, stage: Stage, partitions: int, sizes: SizeCheck, paths: Mapping[str, Path]) -> DataFrame:
         """Return a statement, its names resolved, for a plan that goes on through protobuf and runs whole."""
         settings = _settings(partitions, _broadcast(stage, partitions))
         return self._binder.bind(sizes.stores, stage, paths, settings).frame
 
-    def _bind(self, asked: PlanAsked, sizes: SizeCheck) -> DataFrame:
-        total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
-        partitions = partitions_for(total, asked.slots) * asked.finer
-        broadcast = _broadcast(asked.stage, asked.slots, asked.finer)
-        settings = _settings(partitions, broadcast, sort_merge=asked.sort_merge)
-        return self._binder.bind(sizes.stores, asked.stage, {}, settings).frame
+
+def _settings_of(asked: PlanAsked) -> dict[str, str]:
+    """Return the settings of a plan in stages."""
+    total = sum(file.size_bytes for table in asked.stage.tables for file in table.files)
+    partitions = partitions_for(total, asked.slots) * asked.finer
+    broadcast = _broadcast(asked.stage, asked.slots, asked.finer)
+    return _settings(partitions, broadcast, sort_merge=asked.sort_merge)
+
+
+def _key(asked: PlanAsked, settings: Mapping[str, str], versions: Versions) -> Hashable:
+    """Return what a plan in stages depends on; None for one that is to be made each time."""
+    bound = key_of(asked.stage, {}, settings)
+    if bound is None or any(file.uri not in versions for file in asked.stage.parquet_files):
+        return None
+    writes = asked.stage.write is not None
+    return bound, frozenset(versions.items()), asked.slots, asked.finer, asked.nodes, writes
 
 
 def _broadcast(stage: Stage, slots: int, finer: int = 1) -> tuple[int, int]:
@@ -145,13 +161,24 @@ def _settings(partitions: int, broadcast: tuple[int, int], *, sort_merge: bool =
     }
 
 
-def _planned(stage: StageCut, asked: PlanAsked, writes: bool) -> PlannedStage:
+def _by_path(versions: Versions) -> dict[str, list[FileVersion]]:
+    """Return versions by their files' paths in a plan, below the root of their store: two roots may have the same."""
+    found: dict[str, list[FileVersion]] = {}
+    for uri, version in versions.items():
+        told = FileVersion(uri=uri, etag=version.etag, size_bytes=version.size_bytes)
+        found.setdefault(Location.of(uri).name, []).append(told)
+    return found
+
+
+def _planned(
+    stage: StageCut, asked: PlanAsked, writes: bool, versions: Mapping[str, list[FileVersion]]
+) -> PlannedStage:
     return PlannedStage(
         exchange=stage.exchange,
         outputs=stage.outputs,
         inputs=stage.inputs,
         operators=tuple(_told(operator, asked.stage.tables) for operator in stage.operators),
-        tasks=tuple(_planned_task(task, asked.nodes) for task in stage.tasks),
+        tasks=tuple(_planned_task(task, asked.nodes, versions) for task in stage.tasks),
         writes=writes,
     )
 
@@ -164,7 +191,8 @@ def _told(operator: str, tables: tuple[TableSnapshot, ...]) -> str:
     return f"{SCAN} {table}" if (table := table_of(path, tables, {})) is not None else SCAN
 
 
-def _planned_task(task: TaskCut, nodes: tuple[str, ...]) -> PlannedTask:
+def _planned_task(task: TaskCut, nodes: tuple[str, ...], versions: Mapping[str, list[FileVersion]]) -> PlannedTask:
+    paths = dict.fromkeys(path for path, _ in task.files)
     by_home: dict[str, int] = {}
     for path, size in task.files:
         home = owner(path, nodes)
@@ -174,6 +202,7 @@ def _planned_task(task: TaskCut, nodes: tuple[str, ...]) -> PlannedTask:
         partitions=task.partitions,
         inputs=task.inputs,
         scan_bytes=sum(size for _, size in task.files),
-        scan_files=len({path for path, _ in task.files}),
+        scan_files=len(paths),
         home=max(by_home, key=lambda node: by_home[node], default=None),
+        versions=tuple(version for path in paths for version in versions.get(path, ())),
     )

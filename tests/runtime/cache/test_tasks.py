@@ -9,6 +9,7 @@ import pytest
 from firn_model.frames import FrameType
 from firn_model.messages import DataFile, Finish
 from firn_runtime.cache.file_cache import FileCache
+from firn_runtime.cache.objects import look_up
 from firn_runtime.engine.engine import Engine
 from firn_runtime.engine.server import EngineServer
 from firn_runtime.engine.stage import Stage
@@ -48,6 +49,23 @@ async def test_statements_on_two_nodes_come_to_read_nothing_from_the_store(objec
         assert sum(stage.bytes.scanned_from_disk for stage in last.profile.stages) == used.bytes_from_disk
 
 
+async def test_a_statement_in_stages_looks_each_file_up_once_and_reads_no_older_one(objects: Objects) -> None:
+    """What was planned is kept by the files' versions."""
+    files = [objects.write(f"part-{number}") for number in range(4)]
+    async with local_cluster(objects.access.endpoint, 2) as cluster:
+        for version in (1000, 2000, 1000):
+            for number in range(4):
+                objects.write(f"part-{number}", version)
+            for run in range(2):
+                objects.asked.clear()
+                answer = await cluster.run(GROUPED, (table_of(*files),))
+                assert answer.table is not None, answer.last
+                assert set(answer.table.column("s").to_pylist()) == {4 * ROWS // 10 * version}
+                assert answer.statistics.stages > 1
+                if run and not answer.statistics.tasks_stolen:
+                    assert sorted(objects.asked) == [("HEAD", f"part-{number}", "") for number in range(4)]
+
+
 class Served:
     """An engine behind its door."""
 
@@ -66,7 +84,8 @@ class Served:
         file = self.file = self.file or objects.write("a")
         stage = Stage(statement_id="s", sql=sql, tables=(table_of(file),), object_store=objects.access)
         asked = PlanAsked(stage=stage, slots=2, nodes=("node-0",))
-        reply = await asyncio.to_thread(self.engine.planner.plan, asked, self.engine.sizes)
+        versions = await look_up(objects.access, [file.uri])
+        reply = await asyncio.to_thread(self.engine.planner.plan, asked, self.engine.sizes, versions)
         planned = reply.stages[0]
         task = Task(
             statement_id="s",
@@ -77,6 +96,7 @@ class Served:
             outputs=planned.outputs,
             object_store=objects.access,
             uris=(file.uri,),
+            versions=planned.tasks[0].versions,
             keep_in_cache=keep_in_cache,
         )
         objects.asked.clear()
