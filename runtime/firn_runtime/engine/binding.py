@@ -1,7 +1,7 @@
 """A statement's text bound to its tables, in a session that knows them only for that while.
 
-What was bound is kept for a while: the same text over the same files is only planned again. It is planned each time,
-for a plan that has run keeps what it found, such as a join's collected side; so is whether its files are there.
+What was bound is kept for a while: the same text over the same files is only planned again. What runs whole is planned
+each time, for a plan that has run keeps what it found, such as a join's collected side.
 """
 
 import re
@@ -35,6 +35,8 @@ class Bound:
     """A statement with its names resolved, and its scans and what they need of cached files once that is known."""
 
     frame: DataFrame
+    plan: bytes | None = None
+    """Its plan, serialised, where that is ready for decoded columns: made once, for it never runs itself."""
     needs: tuple[ScanNeed, ...] | None = None
     leaves: tuple[bytes, ...] = ()
 

@@ -24,7 +24,7 @@ from firn_runtime.cache.objects import NO_VERSIONS, RewrittenError, Versions
 from firn_runtime.cache.scan_needs import needs_of
 from firn_runtime.cache.serving import Serving
 from firn_runtime.engine.batches import merged, plain_schema
-from firn_runtime.engine.binding import Binder, engine_errors
+from firn_runtime.engine.binding import Binder, Bound, engine_errors
 from firn_runtime.engine.leaf import with_leaf
 from firn_runtime.engine.namesakes import filters
 from firn_runtime.engine.operators import Reading
@@ -34,7 +34,7 @@ from firn_runtime.engine.stage import Stage
 from firn_runtime.engine.statistics import measure
 from firn_runtime.errors import CannotCutError, StatementFailedError
 from firn_runtime.plans.reducing import reduce_early
-from firn_runtime.plans.tree import kind_of, parse, replace_leaf, walk
+from firn_runtime.plans.tree import Node, drop_sort_filters, kind_of, parse, replace_leaf, walk
 from firn_runtime.plans.windows import sort_by_all_partition_keys, turn_back
 from firn_runtime.statements.planner import Planner
 from firn_runtime.writing.write_stage import write_streams
@@ -196,12 +196,10 @@ class Engine:
             return None
         with engine_errors(stage.object_store):
             partitions = stage.parallelism or self._cpus
-            frame = _sorted(self.planner.frame(stage, partitions, self.sizes, lease.paths), stage.write)
+            bound = self.planner.bound(stage, partitions, self.sizes, lease.paths)
+            frame = _sorted(bound.frame, stage.write)
             try:
-                root = parse(frame.execution_plan().to_bytes(self.planner.context))
-                turn_back(root)
-                sort_by_all_partition_keys(root)
-                reduce_early(root, runs_whole=True)
+                root = self._ready_to_serve(bound, frame)
                 scans = [node for node in walk(root) if kind_of(node) == "parquet_scan"]
             except CannotCutError:
                 return None
@@ -212,6 +210,23 @@ class Engine:
                 if node is not None:
                     replace_leaf(scan, node)
             return frame, ExecutionPlan.from_bytes(self.context, root.SerializeToString())
+
+    def _ready_to_serve(self, bound: Bound, frame: DataFrame) -> Node:
+        """Return the plan of a bound statement, perhaps sorted, as it is before scans are served.
+
+        Raises CannotCutError.
+        """
+        is_plain = frame is bound.frame
+        if is_plain and bound.plan is not None:
+            return parse(bound.plan)
+        root = parse(frame.execution_plan().to_bytes(self.planner.context))
+        drop_sort_filters(root)
+        turn_back(root)
+        sort_by_all_partition_keys(root)
+        reduce_early(root, runs_whole=True)
+        if is_plain:
+            bound.plan = root.SerializeToString()
+        return root
 
 
 def _is_leased_whole(stage: Stage, lease: Lease) -> bool:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 
-from datafusion import DataFrame, SessionConfig, SessionContext
+from datafusion import SessionConfig, SessionContext
 from firn_model.messages import TableSnapshot
 
 from firn_runtime.cache.objects import Versions
 from firn_runtime.cache.placement import owner
 from firn_runtime.engine.batches import plain_schema
-from firn_runtime.engine.binding import Binder, engine_errors, key_of
+from firn_runtime.engine.binding import Binder, Bound, engine_errors, key_of
 from firn_runtime.engine.operators import SCAN, table_of
 from firn_runtime.engine.sizes import SizeCheck
 from firn_runtime.engine.stage import Stage
@@ -112,10 +112,10 @@ class Planner:
         told = _by_path(versions)
         return tuple(_planned(stage, asked, number in writers, told) for number, stage in enumerate(stages))
 
-    def frame(self, stage: Stage, partitions: int, sizes: SizeCheck, paths: Mapping[str, Path]) -> DataFrame:
+    def bound(self, stage: Stage, partitions: int, sizes: SizeCheck, paths: Mapping[str, Path]) -> Bound:
         """Return a statement, its names resolved, for a plan that goes on through protobuf and runs whole."""
         settings = _settings(partitions, _broadcast(stage, partitions))
-        return self._binder.bind(sizes.stores, stage, paths, settings).frame
+        return self._binder.bind(sizes.stores, stage, paths, settings)
 
 
 def _settings_of(asked: PlanAsked) -> dict[str, str]:
