@@ -26,9 +26,9 @@ Outside /api/v1: `/healthz`, `/readyz`, `/metrics`.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from firn_model.base import Credits, Message
 from firn_model.messages import Statistics
@@ -40,6 +40,16 @@ from firn_model.warehouses import ScalingPolicy
 PREFIX = "/api/v1"
 INLINE_ROWS = 1000
 """Rows of a result that a StatementReply carries itself."""
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL character cannot be stored")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""Text that every database can store."""
 
 
 class LoginRequest(Message):
@@ -75,14 +85,14 @@ class ErrorReply(Message):
 class SubmitRequest(Message):
     """Run one statement."""
 
-    sql: str = Field(min_length=1, max_length=1_000_000)
-    warehouse: str | None = Field(default=None, description="SQL name; needed by statements that run on one.")
-    database: str | None = None
-    schema_name: str | None = None
+    sql: Text = Field(min_length=1, max_length=1_000_000)
+    warehouse: Text | None = Field(default=None, description="SQL name; needed by statements that run on one.")
+    database: Text | None = None
+    schema_name: Text | None = None
     wait_seconds: float = Field(default=0, ge=0, le=60)
     statement_timeout_seconds: int = Field(default=0, ge=0, le=604_800)
     statement_queued_timeout_seconds: int = Field(default=0, ge=0, le=604_800)
-    request_id: str | None = Field(default=None, max_length=64, description="Repeat it to repeat a submit safely.")
+    request_id: Text | None = Field(default=None, max_length=64, description="Repeat it to repeat a submit safely.")
 
 
 class Column(Message):

@@ -19,7 +19,7 @@ from firn_services.sql.binding import bind
 from firn_services.sql.classify import classify
 from firn_services.sql.commands import Command
 from firn_services.sql.history import read_history
-from firn_services.sql.parse import parse
+from firn_services.sql.parse import parse, too_deep
 from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 from firn_services.sql.writes import WriteCompiler, written_table
@@ -66,7 +66,10 @@ class Compiler:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
-        compiled = self._compile(text, defaults)
+        try:
+            compiled = self._compile(text, defaults)
+        except RecursionError as error:
+            raise too_deep() from error
         if _RELATIVE.search(text):
             return compiled
         with self._lock:

@@ -11,6 +11,8 @@ from sqlglot.errors import ParseError, SqlglotError, TokenError
 from firn_services.errors import StatementFailedError
 from firn_services.sql.position import of_offset
 
+MOST_LEVELS = 2_000
+"""A chain of so many operators takes seconds to plan, and a few times as many overrun the engine's stack."""
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each statement that it keeps as a plain command
 _TOKEN = re.compile(r"<Token token_type: [^,]*, text: (?P<text>.*?), line: .*?>", re.DOTALL)
 
@@ -24,7 +26,7 @@ def parse(text: str) -> exp.Expr:
     except TokenError as error:
         raise _token(text) from error
     except RecursionError as error:
-        raise StatementFailedError(StatementError.SYNTAX, "the statement is nested too deeply") from error
+        raise too_deep() from error
     except SqlglotError as error:
         raise StatementFailedError(StatementError.SYNTAX, f"syntax error: {error}") from error
     if not found:
@@ -33,7 +35,24 @@ def parse(text: str) -> exp.Expr:
         raise StatementFailedError(
             StatementError.UNSUPPORTED, f"the text holds {len(found)} statements; submit them one at a time"
         )
+    if len(text) > MOST_LEVELS and _levels(found[0]) > MOST_LEVELS:  # each level is a character at least
+        raise too_deep()
     return found[0]
+
+
+def too_deep() -> StatementFailedError:
+    """Return the error of a statement that has too many levels, such as 1 + 1 + 1 and so on."""
+    message = f"the statement is nested too deeply; of one operator take at most {MOST_LEVELS} in a row, or IN (…)"
+    return StatementFailedError(StatementError.SYNTAX, message)
+
+
+def _levels(tree: exp.Expr) -> int:
+    """Return how many levels a tree has, without recursion."""
+    count, level = 0, [tree]
+    while level:
+        count += 1
+        level = [child for node in level for child in node.iter_expressions()]
+    return count
 
 
 def _syntax(error: ParseError) -> StatementFailedError:
