@@ -75,11 +75,10 @@ class Logins:
 
     async def _check(self, user: str, password: str) -> None:
         """Check one password, no other meanwhile: guesses that come together are paused like those in a row."""
-        now = datetime.now(UTC)
-        self._check_pause(user, now)
+        self._check_pause(user, datetime.now(UTC))
         fits = await asyncio.to_thread(self._fits, self._hashes.get(user, self._nobody), password)
         if not fits or user not in self._hashes:
-            self._note_failure(user, now)
+            self._note_failure(user, datetime.now(UTC))
             metrics.LOGINS.labels("refused").inc()
             raise UnauthenticatedError("user or password is wrong")
         self._failures.pop(user, None)

