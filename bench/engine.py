@@ -47,6 +47,7 @@ from measures import percentile
 # The tests' own datasets and comparison; by name, because the tests are not type-checked.
 _dataset: Any = importlib.import_module("tests.verify.dataset")
 _statements: Any = importlib.import_module("tests.verify.statements")
+_server: Any = importlib.import_module("tests.verify.server")
 _suites: Any = importlib.import_module("tests.verify.suites")
 _s3: Any = importlib.import_module("tests.s3")
 
@@ -295,10 +296,9 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             (compiled.compile(FEWER_STAGES), compiled.compile(MORE_STAGES)),
             suite.dataset.compiler().compile(SMALLEST),
         )
-        with _dataset.serving() as endpoint:
-            store = ObjectStoreAccess(endpoint=endpoint, access_key_id=_s3.ACCESS_KEY, secret_access_key=_s3.SECRET_KEY)
-            for dataset in (suite.dataset, tiny):
-                dataset.upload(endpoint)
+        with _server.serving(suite.dataset, tiny) as server:
+            access = {"access_key_id": _s3.ACCESS_KEY, "secret_access_key": _s3.SECRET_KEY}
+            store = ObjectStoreAccess(endpoint=server.endpoint, **access)
             for number in range(given.rounds):
                 async with _clusters(store, cores, given.small_mib << 20) as (one, two, hot):
                     await bench.round(number, one, two, hot, given.repeats)

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -23,6 +20,7 @@ from firn_runtime.statements.attempt import Cluster
 from firn_runtime.statements.coordinator import Coordinator
 
 from tests.runtime.conftest import Answer, answer_of
+from tests.runtime.forked import Forked, fork
 from tests.s3 import ACCESS_KEY, SECRET_KEY
 
 SETTINGS = {
@@ -41,11 +39,10 @@ class LocalEngine:
 
     name: str
     folder: Path
-    process: asyncio.subprocess.Process
-    door: str
+    process: Forked
 
     def member(self, role: str, cores: int) -> MemberNode:
-        return MemberNode(self.name, self.name, "127.0.0.1", role, cores, self.door)
+        return MemberNode(self.name, self.name, "127.0.0.1", role, cores, self.process.door)
 
     @property
     def kept(self) -> list[str]:
@@ -78,19 +75,12 @@ class LocalCluster:
 
     async def head(self, _: int) -> EngineProcess:
         head = self.engines[0]
-        return EngineProcess(head.folder / "engine.sock", head.process.pid, head.door)
+        return EngineProcess(head.folder / "engine.sock", head.process.pid, head.process.door)
 
     async def add(self, role: str = ROLE_WORKER) -> LocalEngine:
         """Start an engine and make it usable."""
         folder = Path(tempfile.mkdtemp(prefix="firn-engine-"))
-        program = Path(__file__).with_name("engine_process.py")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, program, folder, json.dumps(self.settings), stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        door = (await process.stdout.readline()).decode().strip()
-        assert door, "the engine's process did not start"
-        engine = LocalEngine(f"node-{len(self.engines)}", folder, process, door)
+        engine = LocalEngine(f"node-{len(self.engines)}", folder, await fork(folder, self.settings))
         self.engines.append(engine)
         member = engine.member(role, self.settings["cores"])
         if role == ROLE_HEAD:
@@ -153,9 +143,7 @@ async def local_cluster(endpoint: str, nodes: int, bursts: int = 0, **settings: 
             with contextlib.suppress(BaseException):
                 await keeping
         for engine in cluster.engines:
-            with contextlib.suppress(ProcessLookupError):
-                engine.process.kill()
-            await engine.process.wait()
+            await cluster.kill(engine)
             shutil.rmtree(engine.folder, ignore_errors=True)
 
 

@@ -70,7 +70,7 @@ async def ask(cluster: LocalCluster, lake: Lake, tpch: Tpch, number: int, **chan
 
 
 def nothing_kept(cluster: LocalCluster) -> bool:
-    return [kept for engine in cluster.engines if engine.process.returncode is None for kept in engine.kept] == []
+    return [kept for engine in cluster.engines if engine.process.is_running for kept in engine.kept] == []
 
 
 async def until_nothing_is_kept(cluster: LocalCluster) -> None:
@@ -233,7 +233,7 @@ async def test_the_doors_are_shut_to_others(pair: LocalCluster) -> None:
 
     request = Fetch(statement_id="s", names=("x",))
     for token in ("another cluster", ""):
-        run = await StageRun.start_at(pair.engines[1].door, request, key_of(token))
+        run = await StageRun.start_at(pair.engines[1].process.door, request, key_of(token))
         with pytest.raises(EngineLostError):
             await run.frames()
         run.close()

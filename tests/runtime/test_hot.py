@@ -9,7 +9,7 @@ from firn_runtime.engine import leaf
 
 from tests.runtime.local_cluster import local_cluster
 from tests.verify import suites
-from tests.verify.dataset import serving
+from tests.verify.server import serving
 from tests.verify.statements import compared
 
 pytestmark = [
@@ -33,8 +33,8 @@ async def test_tpch_is_right(nodes: int, hot_mib: int, step: int) -> None:
     suite = suites.tpch(Cache(Layout.from_environment().cache), "0.01")
     compiler = suite.dataset.compiler()
     from_memory = 0
-    with serving(suite.dataset) as endpoint:
-        async with local_cluster(endpoint, nodes, hot_bytes=hot_mib * MEBIBYTE) as cluster:
+    with serving(suite.dataset) as server:
+        async with local_cluster(server.endpoint, nodes, hot_bytes=hot_mib * MEBIBYTE) as cluster:
             for number in range(PASSES):
                 for name in suite.names[::step]:
                     statement, right = suite.statement(name)

@@ -18,10 +18,10 @@ from firn_local.cache import Cache, hash_tree
 from firn_local.layout import Layout
 
 from tests.verify import suites
-from tests.verify.dataset import Dataset, serving
 from tests.verify.differences import REFUSED
 from tests.verify.matrix import NODES, Condition, Setting, by_turns, settings
 from tests.verify.running import Ready, rig
+from tests.verify.server import Server, serving
 from tests.verify.suites import Suite, UnansweredError
 
 _DONE = ("right", "refused", "unanswered")
@@ -51,31 +51,20 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class Server:
-    """An S3 server, to which datasets are brought once."""
-
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-        self._has: set[str] = set()
-
-    def bring(self, dataset: Dataset) -> None:
-        """Upload a dataset, if it is not there."""
-        if dataset.key not in self._has:
-            dataset.upload(self.endpoint)
-            self._has.add(dataset.key)
-
-
 async def run(
     suite: Suite, setting: Setting, names: Iterable[str], server: Server, journal: Journal, seen: Counter[str]
 ) -> None:
     """Run a suite's statements in a setting; each next one is made ready while one runs."""
-    todo = [name for name in names if journal.outcomes.get(f"{suite.name} {name} {setting}") not in _DONE]
+
+    def case(name: str, run: Setting) -> str:
+        return f"{suite.name} {name} {run}"
+
+    todo = [n for n in names if any(journal.outcomes.get(case(n, run)) not in _DONE for run in setting.runs)]
     if not todo:
         return
     dataset = suite.dataset.on_one_node() if setting.condition is Condition.STEALING else suite.dataset
     _say(f"{suite.name}, {setting}: {len(todo)} statements")
-    server.bring(dataset)
-    async with rig(setting, server.endpoint, dataset.compiler()) as running:
+    async with rig(setting, server, server.bring(dataset)) as running:
 
         def coming(name: str) -> "asyncio.Future[Ready]":
             return asyncio.ensure_future(asyncio.to_thread(lambda: running.ready(*suite.statement(name))))
@@ -85,17 +74,18 @@ async def run(
             try:
                 ready = await following
             except UnansweredError as error:
-                journal.note(f"{suite.name} {name} {setting}", "unanswered")
+                for each in setting.runs:
+                    journal.note(case(name, each), "unanswered")
                 _say(f"  {name}: DuckDB: {error}")
                 continue
             finally:
                 if after is not None:
                     following = coming(after)
-            wrong = await running.verdict(ready)
-            refused = wrong is not None and any(words in wrong for words in REFUSED)
-            journal.note(f"{suite.name} {name} {setting}", "refused" if refused else wrong or "right")
-            if wrong is not None and not refused:
-                _say(f"  {name}: {wrong}")
+            for each, wrong in (await running.verdicts(ready)).items():
+                refused = wrong is not None and any(words in wrong for words in REFUSED)
+                journal.note(case(name, each), "refused" if refused else wrong or "right")
+                if wrong is not None and not refused:
+                    _say(f"  {name}, {each}: {wrong}")
     seen.update(stolen=running.stolen, spilled_bytes=running.spilled_bytes, lost_nodes=running.lost_nodes)
     seen.update(in_stages=running.in_stages)
 
@@ -110,8 +100,7 @@ async def main() -> int:
     _say(f"outcomes are kept in {journal.path}")
     every = [s for s in settings() if s.nodes in options.nodes and s.condition in options.conditions]
     seen: Counter[str] = Counter()
-    with serving() as endpoint:
-        server = Server(endpoint)
+    with serving() as server:
         for scale in options.scales:
             for suite in (suites.tpch(cache, scale), suites.tpcds(cache, scale)):
                 for setting in every:

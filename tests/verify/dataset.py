@@ -1,10 +1,8 @@
 """Tables that Firn and DuckDB both read: Parquet files behind an S3 server, and what compiles statements over them."""
 
 import base64
-import contextlib
 import itertools
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,12 @@ from firn_services.sql.compile import Compiler
 from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 
-from tests.s3 import ACCESS_KEY, SECRET_KEY, serving_s3
+from tests.s3 import ACCESS_KEY, SECRET_KEY
 
 BUCKET = "lake"
 _DEFAULTS = Defaults("V", "S")
+_KEPT = 256
+"""Compiled statements: a benchmark's, which run in setting after setting."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Dataset:
 
     def upload(self, endpoint: str) -> None:
         """Bring the files to an S3 server by its API: what only stands in its folder has no ETag, nor is it cached."""
-        s3 = _store(endpoint)
+        s3 = store(endpoint)
         for table in self.files:
             for name, path in self.named(table):
                 s3.upload_file(str(path), BUCKET, f"{self.key}/{table}/{name}")
@@ -78,7 +78,7 @@ class Statements:
     """Compiles statements of Snowflake's SQL over a dataset: the services' compiler over a catalog of its tables."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self._compiler = Compiler(_Catalog(dataset), _DEFAULTS, capacity=1)  # type: ignore[arg-type]
+        self._compiler = Compiler(_Catalog(dataset), _DEFAULTS, capacity=_KEPT)  # type: ignore[arg-type]
 
     def compile(self, sql: str) -> Query:
         """Return what the engine runs. Raises StatementFailedError."""
@@ -147,15 +147,6 @@ def solve(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> An
     return as_answer(connection.sql(sql).to_arrow_table())
 
 
-def _store(endpoint: str) -> Any:
+def store(endpoint: str) -> Any:
+    """Return a boto3 client of a test's S3 server."""
     return ObjectStore(endpoint, ACCESS_KEY, SECRET_KEY).client()
-
-
-@contextlib.contextmanager
-def serving(*datasets: Dataset) -> Iterator[str]:
-    """Serve datasets by an S3 server of their own; yields its endpoint."""
-    with tempfile.TemporaryDirectory(prefix="firn-verify-") as root, serving_s3(Path(root)) as endpoint:
-        _store(endpoint).create_bucket(Bucket=BUCKET)
-        for dataset in datasets:
-            dataset.upload(endpoint)
-        yield endpoint

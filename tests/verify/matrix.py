@@ -5,7 +5,7 @@ part that `make test` runs takes statements by turns, so that each is run once, 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 NODES = (1, 2, 3, 8)
@@ -16,10 +16,10 @@ _TURNS_TO_A_KILL = 4
 class Condition(StrEnum):
     """What happens while a statement runs."""
 
-    COLD = "cold"
-    """Nothing is in any cache."""
     WARM = "warm"
-    """It has run before on these nodes."""
+    """It has just run on these nodes, which was its cold run."""
+    COLD = "cold"
+    """No cache has anything of its files."""
     SPILLING = "spilling"
     """The exchange keeps next to nothing in memory."""
     KILLED = "killed"
@@ -39,6 +39,11 @@ class Setting:
     def is_possible(self) -> bool:
         """Whether there is a node to lose, to steal from, or to exchange with."""
         return self.nodes > 1 or self.condition in (Condition.COLD, Condition.WARM)
+
+    @property
+    def runs(self) -> tuple["Setting", ...]:
+        """The runs of a statement, by what each is: a warm one comes after a cold one."""
+        return (replace(self, condition=Condition.COLD), self) if self.condition is Condition.WARM else (self,)
 
     def __str__(self) -> str:
         return f"{self.nodes} nodes, {self.condition}"

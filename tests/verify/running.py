@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from tests.runtime import conftest
 from tests.runtime.local_cluster import LocalCluster, local_cluster
 from tests.verify.dataset import Statements
 from tests.verify.matrix import Condition, Setting
+from tests.verify.server import Server
 from tests.verify.statements import Statement, compared
 
 _SPILLING = {"memory_bytes": 0}
@@ -37,12 +39,13 @@ class Rig:
 
     setting: Setting
     cluster: LocalCluster
+    server: Server
     compiler: Statements
     stolen: int = 0
     spilled_bytes: int = 0
     lost_nodes: int = 0
     in_stages: int = 0
-    bytes_from_cache: int = 0
+    bytes_from_cache: Counter[Condition] = field(default_factory=Counter)
     whole_because: dict[str, int] = field(default_factory=dict)
 
     def ready(self, statement: Statement, right: Answer) -> Ready:
@@ -52,20 +55,20 @@ class Rig:
         except StatementFailedError as error:
             return Ready(statement, right, None, f"refused: {error}")
 
-    async def verdict(self, ready: Ready) -> str | None:
-        """Return what is wrong with Firn's answer, in words; None when it is right."""
-        query = ready.query
-        if query is None:
-            return ready.refused
-        runs = 2 if self.setting.condition is Condition.WARM else 1
-        answer = None
-        for _ in range(runs):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                answer = await self._run(query)
-        assert answer is not None
+    async def verdicts(self, ready: Ready) -> dict[Setting, str | None]:
+        """Return what is wrong with Firn's answer in each run, in words; None when it is right."""
+        if ready.query is None:
+            return dict.fromkeys(self.setting.runs, ready.refused)
+        is_fresh = self.setting.runs[0].condition is Condition.COLD
+        query = self.server.fresh(ready.query) if is_fresh else ready.query
+        return {run: await self._verdict(run, query, ready) for run in self.setting.runs}
+
+    async def _verdict(self, run: Setting, query: Query, ready: Ready) -> str | None:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            answer = await self._run(query)
         if not isinstance(answer.last, Finish):
             return f"failed: {answer.last.message}"
-        self._note(answer.last)
+        self._note(run, answer.last)
         return compared(ready.statement, ready.right, as_answer(answer.table))
 
     async def _answered(self, query: Query) -> conftest.Answer:
@@ -87,9 +90,9 @@ class Rig:
         await self.cluster.add()
         return answer
 
-    def _note(self, finish: Finish) -> None:
+    def _note(self, run: Setting, finish: Finish) -> None:
         self.spilled_bytes += finish.statistics.bytes_spilled_local
-        self.bytes_from_cache += finish.statistics.bytes_from_cache
+        self.bytes_from_cache[run.condition] += finish.statistics.bytes_from_cache
         profile = finish.profile
         if profile is None:
             return
@@ -101,8 +104,8 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(setting: Setting, endpoint: str, compiler: Statements) -> AsyncIterator[Rig]:
+async def rig(setting: Setting, server: Server, compiler: Statements) -> AsyncIterator[Rig]:
     """Run a cluster in a setting."""
     settings = _SPILLING if setting.condition is Condition.SPILLING else {}
-    async with local_cluster(endpoint, setting.nodes, **settings) as cluster:
-        yield Rig(setting, cluster, compiler)
+    async with local_cluster(server.endpoint, setting.nodes, **settings) as cluster:
+        yield Rig(setting, cluster, server, compiler)

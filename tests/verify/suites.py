@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -34,18 +35,18 @@ class Suite:
     statement: Callable[[str], tuple[Statement, Answer]]
 
 
-def tpch(cache: Cache, scale: str) -> Suite:
+def tpch(made: Cache, scale: str) -> Suite:
     """Return TPC-H's 22 statements."""
-    source = Tpch(cache, scale)
+    source = Tpch(made, scale)
     dataset = Dataset.of_folder(f"tpch-sf{scale}", source.data)
     texts = {f"h{number}": source.queries[number] for number in QUERIES}
-    return _benchmark("TPC-H", scale, dataset, texts, cache)
+    return _benchmark("TPC-H", scale, dataset, texts, made)
 
 
-def tpcds(cache: Cache, scale: str) -> Suite:
+def tpcds(made: Cache, scale: str) -> Suite:
     """Return TPC-DS's 99 statements, four of them in two variants."""
-    source = Tpcds(cache, scale)
-    return _benchmark("TPC-DS", scale, source.dataset, source.statements, cache)
+    source = Tpcds(made, scale)
+    return _benchmark("TPC-DS", scale, source.dataset, source.statements, made)
 
 
 def random(seed: int, count: int) -> Suite:
@@ -67,11 +68,12 @@ def random(seed: int, count: int) -> Suite:
     return Suite("random", dataset, tuple(str(number) for number in range(seed, seed + count)), statement)
 
 
-def _benchmark(name: str, scale: str, dataset: Dataset, texts: dict[str, str], cache: Cache) -> Suite:
+def _benchmark(name: str, scale: str, dataset: Dataset, texts: dict[str, str], made: Cache) -> Suite:
     connection = dataset.duckdb()
 
+    @cache
     def statement(which: str) -> tuple[Statement, Answer]:
         found = benchmark_statement(which, texts[which], connection)
-        return found, right_answer(found, dataset, cache)
+        return found, right_answer(found, dataset, made)
 
     return Suite(f"{name} at scale {scale}", dataset, tuple(texts), statement)
