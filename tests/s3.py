@@ -7,6 +7,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from firn_local.tpch import ObjectStore
 
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 READY_SECONDS = 60
@@ -24,6 +27,11 @@ def serving_s3(root: Path, program: Path | str | None = None) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def client(endpoint: str) -> Any:
+    """Return a boto3 client of such a server. What it uploads has an ETag; what only stands in the folder has none."""
+    return ObjectStore(endpoint, ACCESS_KEY, SECRET_KEY).client()
 
 
 def versitygw() -> str:

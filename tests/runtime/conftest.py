@@ -25,7 +25,7 @@ from firn_model.base import Message
 from firn_model.frames import Frame, FrameReader, FrameType
 from firn_model.messages import Bind, DataFile, Dispatch, Failure, Finish, ObjectStoreAccess, Statistics, TableSnapshot
 
-from tests.s3 import ACCESS_KEY, SECRET_KEY, free_port, serving_s3
+from tests.s3 import ACCESS_KEY, SECRET_KEY, client, free_port, serving_s3
 
 EPOCH = "epoch-1"
 BOOT_SECONDS = 240
@@ -165,6 +165,7 @@ class Lake:
 
     root: Path
     endpoint: str
+    client: Any
 
     def table(self, name: str, *extra: str, only: tuple[str, ...] | None = None) -> TableSnapshot:
         """Return a table over its own files and more, or over other files with its schema."""
@@ -187,25 +188,37 @@ class Lake:
         return tuple(self.table(name) for name in names)
 
     def put(self, key: str, content: bytes) -> str:
-        path = self.root / "lake" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        """Upload a file, so that it has an ETag and is cached; return its URI."""
+        self.client.put_object(Bucket="lake", Key=key, Body=content)
         return f"s3://lake/{key}"
+
+    def put_tables(self, folder: Path) -> None:
+        """Upload a folder that has a folder for each table."""
+        for path in sorted(folder.glob("*/*.parquet")):
+            self.put(f"tpch/{path.relative_to(folder)}", path.read_bytes())
+
+
+@contextlib.contextmanager
+def serving_lake(root: Path, tables: Path) -> Iterator[Lake]:
+    """Serve a lake below a folder, with tables that a folder has."""
+    with serving_s3(root) as endpoint:
+        lake = Lake(root, endpoint, client(endpoint))
+        lake.client.create_bucket(Bucket="lake")
+        lake.put_tables(tables)
+        yield lake
 
 
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    root = tmp_path_factory.mktemp("s3")
-    tables = root / "lake" / "tpch"
-    tables.mkdir(parents=True)
+    tables = tmp_path_factory.mktemp("tpch")
     generator = Path(sys.executable).parent / "tpcgen-cli"
     subprocess.run(
         [generator, "tpch", "parquet", "-s", "0.01", "--parts=2", f"--output-dir={tables}"],
         check=True,
         capture_output=True,
     )
-    with serving_s3(root) as endpoint:
-        yield Lake(root, endpoint)
+    with serving_lake(tmp_path_factory.mktemp("s3"), tables) as serving:
+        yield serving
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

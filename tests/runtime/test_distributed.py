@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pyarrow.parquet as pq
@@ -16,9 +15,8 @@ from firn_model.frames import Frame, FrameReader, FrameType
 from firn_model.messages import Failure, Finish, Progress, TableSnapshot
 from firn_model.statements import StatementError
 
-from tests.runtime.conftest import Answer, Lake
+from tests.runtime.conftest import Answer, Lake, serving_lake
 from tests.runtime.local_cluster import LocalCluster, local_cluster
-from tests.s3 import serving_s3
 
 pytestmark = [pytest.mark.component, pytest.mark.asyncio(loop_scope="module")]
 
@@ -33,10 +31,8 @@ def tpch() -> Tpch:
 @pytest.fixture(scope="module")
 def small_lake(tpch: Tpch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """An S3 server over TPC-H at scale factor 0.05."""
-    root = tmp_path_factory.mktemp("s3-small")
-    shutil.copytree(tpch.data, root / "lake" / "tpch")
-    with serving_s3(root) as endpoint:
-        yield Lake(root, endpoint)
+    with serving_lake(tmp_path_factory.mktemp("s3-small"), tpch.data) as serving:
+        yield serving
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[1, 2, 3])

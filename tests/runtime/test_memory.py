@@ -35,12 +35,12 @@ def tables(lake: Lake) -> tuple[TableSnapshot, ...]:
         "few": [1 + number % 50_000 for number in range(5 * ROWS)],
     }
     for name, columns in (("wide", wide), ("other", other)):
-        folder = lake.root / "lake" / "tpch" / name
-        folder.mkdir(parents=True)
         table = pa.table(columns)
         for part in range(2):
             half = table.slice(part * table.num_rows // 2, table.num_rows // 2)
-            pq.write_table(half, folder / f"{part}.parquet", row_group_size=20_000)
+            sink = pa.BufferOutputStream()
+            pq.write_table(half, sink, row_group_size=20_000)
+            lake.put(f"tpch/{name}/{part}.parquet", sink.getvalue().to_pybytes())
     return lake.tables("wide", "other")
 
 

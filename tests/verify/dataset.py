@@ -5,13 +5,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from firn_local.answers import Answer
-from firn_local.tpch import ObjectStore, as_answer
+from firn_local.tpch import as_answer
 from firn_model.messages import DataFile
 from firn_runtime.cache.placement import owner
 from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, SchemaName, TableName
@@ -19,7 +18,7 @@ from firn_services.sql.compile import Compiler
 from firn_services.sql.query import Query
 from firn_services.sql.resolve import Defaults
 
-from tests.s3 import ACCESS_KEY, SECRET_KEY
+from tests.s3 import client
 
 BUCKET = "lake"
 _DEFAULTS = Defaults("V", "S")
@@ -68,7 +67,7 @@ class Dataset:
 
     def upload(self, endpoint: str) -> None:
         """Bring the files to an S3 server by its API: what only stands in its folder has no ETag, nor is it cached."""
-        s3 = store(endpoint)
+        s3 = client(endpoint)
         for table in self.files:
             for name, path in self.named(table):
                 s3.upload_file(str(path), BUCKET, f"{self.key}/{table}/{name}")
@@ -145,8 +144,3 @@ def solve(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> An
     if connection.sql(counted).fetchall() > [(most_rows,)]:
         return None
     return as_answer(connection.sql(sql).to_arrow_table())
-
-
-def store(endpoint: str) -> Any:
-    """Return a boto3 client of a test's S3 server."""
-    return ObjectStore(endpoint, ACCESS_KEY, SECRET_KEY).client()

@@ -11,8 +11,8 @@ from pathlib import Path
 from firn_model.messages import DataFile, TableSnapshot
 from firn_services.sql.query import Query
 
-from tests.s3 import serving_s3
-from tests.verify.dataset import BUCKET, Dataset, Statements, store
+from tests.s3 import client, serving_s3
+from tests.verify.dataset import BUCKET, Dataset, Statements
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Server:
 def serving(*datasets: Dataset) -> Iterator[Server]:
     """Serve datasets by an S3 server of their own."""
     with tempfile.TemporaryDirectory(prefix="firn-verify-") as root, serving_s3(Path(root)) as endpoint:
-        store(endpoint).create_bucket(Bucket=BUCKET)
+        client(endpoint).create_bucket(Bucket=BUCKET)
         server = Server(Path(root), endpoint)
         for dataset in datasets:
             server.bring(dataset)
