@@ -147,7 +147,7 @@ async def test_a_node_is_lost_in_the_middle(small_lake: Lake, tpch: Tpch, number
 
 
 async def until_something_is_kept(_: list[str], cluster: LocalCluster) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not cluster.engines[1].kept:
             await asyncio.sleep(0.001)
 
