@@ -85,10 +85,9 @@ async def test_counts_what_it_used(node: Node, lake: Lake) -> None:
     assert used.rows_produced == 1
     assert used.files_scanned == 2
     assert used.rows_scanned == pq.ParquetDataset(lake.root / "lake/tpch/lineitem").read(["l_quantity"]).num_rows
-    sizes = [file.stat().st_size for file in files]
-    assert 0 < used.bytes_scanned < sum(sizes) / 4, "only the column in use is read"
+    assert 0 < used.bytes_scanned < sum(file.stat().st_size for file in files) / 4, "only the column in use is read"
     assert used.bytes_scanned < used.bytes_from_object_store <= used.bytes_scanned + 2 * (64 << 10), "and ends of files"
-    assert 0 < again.bytes_scanned == again.bytes_from_cache <= used.bytes_scanned
+    assert again.bytes_from_object_store == 0 < again.bytes_from_cache
     assert used.cpu_seconds > 0
     assert used.execute_seconds > 0
     assert used.bytes_produced > 0
