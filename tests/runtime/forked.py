@@ -58,7 +58,7 @@ def _first_process() -> Path:
     """Start the process that others are forked from; it ends with this one."""
     folder = Path(tempfile.mkdtemp(prefix="firn-engines-"))
     socket = folder / "socket"
-    command = [sys.executable, Path(__file__).with_name("engine_process.py"), socket]
+    command = [sys.executable, str(Path(__file__).with_name("engine_process.py")), str(socket)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline(), "the process that forks engines did not start"
