@@ -46,6 +46,8 @@ FIRST_AT = 2.0
 """When the first statement is sent; in the simulator the warehouse has started by then."""
 CALM_IDLE_SHARE, CALM_PATIENCE_SECONDS = 0.75, 60.0
 START_PATIENCE_SECONDS = 120.0
+MOST_DRIFT = 1.2
+"""A machine that gets faster or slower than this while statements run is not the one that is simulated."""
 
 
 class BenchError(Exception):
@@ -199,9 +201,13 @@ async def bench(plan: Plan, options: Options) -> bool:
             f"{count} are sent within {moments[-1]:.0f} s"
         )
         measured = await replay(client, plan.statement, moments)
-        work += await measure_work(client, plan)
+        after = await measure_work(client, plan)
         await client.suspend(WAREHOUSE)
-    return report(measured, simulate(moments, work.full, plan.spec), work, is_calm)
+    drift = after.full / work.full
+    if not 1 / MOST_DRIFT <= drift <= MOST_DRIFT:
+        say(f"a statement took {drift:.2f} times as much of the node afterwards: this says little, measure again")
+    work += after
+    return report(measured, simulate(moments, work.full, plan.spec), work, is_calm, drift)
 
 
 def say(text: str) -> None:
@@ -232,7 +238,7 @@ async def ready(client: Client, plan: Plan) -> None:
         ) from late
 
 
-def report(measured: list[Ran], simulated: list[Ran], work: Work, is_calm: bool) -> bool:
+def report(measured: list[Ran], simulated: list[Ran], work: Work, is_calm: bool, drift: float) -> bool:
     """Print both, and how they differ; return whether the queue's p95 are within 20 %."""
     print(f"{'seconds':10} {'queue p50':>10} {'p95':>8} {'p99':>8} {'longest':>8} {'run p50':>10} {'p95':>8}")
     queues = []
@@ -248,6 +254,7 @@ def report(measured: list[Ran], simulated: list[Ran], work: Work, is_calm: bool)
         "alone_s": round(work.alone, 3),
         "full_node_s": round(work.full, 3),
         "full_node_s_each": [round(seconds, 3) for seconds in work.full_seconds],
+        "drift": round(drift, 3),
         "measured_queue_p95_s": round(queues[0], 3),
         "simulated_queue_p95_s": round(queues[1], 3),
         "ratio_p95": None if ratio is None else round(ratio, 3),
