@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from firn_model.api import INLINE_ROWS, ResultPage, StatementReply, SubmitRequest
@@ -46,15 +46,24 @@ class Runner:
         """Run one statement. Ctrl-C cancels it, and raises asyncio.CancelledError when that is done."""
         after = self.session.after(sql)
         request = SubmitRequest(
-            sql=sql, warehouse=self.session.warehouse, database=self.session.database, schema_name=self.session.schema
+            sql=sql,
+            warehouse=self.session.warehouse,
+            database=self.session.database,
+            schema_name=self.session.schema,
+            last_statement_id=self.session.last,
         )
         poll = WATCHED_POLL_SECONDS if self.status.is_watched else LONGEST_POLL_SECONDS
         with self.status.statement():
-            reply = await self.client.run(request, on_update=self.status.update, poll_seconds=poll)
+            try:
+                reply = await self.client.run(request, on_update=self.status.update, poll_seconds=poll)
+            except StatementFailed as error:
+                self._remember(error.reply)
+                raise
             if after is not None:
                 self.session = after
-                if is_use(sql):
-                    return
+            self._remember(reply)
+            if after is not None and is_use(sql):
+                return
             self.status.fetching()
             if self.format is Format.ARROW:
                 stream = await self.client.arrow_stream(reply.id)
@@ -63,6 +72,11 @@ class Runner:
             else:
                 await self._write(reply)
         self.status.say(summary(reply))
+
+    def _remember(self, reply: StatementReply | None) -> None:
+        """Note which statement was the last; a text that became none is not."""
+        if reply is not None:
+            self.session = replace(self.session, last=reply.id)
 
     async def _write(self, reply: StatementReply) -> None:
         first = True

@@ -14,11 +14,12 @@ _PART = re.compile(r'"(?:[^"]|"")*"|[A-Za-z_][A-Za-z0-9_$]*')
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The context that goes with each statement."""
+    """The context that goes with each statement; `last` is the id of the one before."""
 
     warehouse: str | None = None
     database: str | None = None
     schema: str | None = None
+    last: str | None = None
 
     def after(self, sql: str) -> "Session | None":
         """Return the session after a statement that succeeded, or None when it stays as it is.

@@ -93,6 +93,9 @@ class SubmitRequest(Message):
     statement_timeout_seconds: int = Field(default=0, ge=0, le=604_800)
     statement_queued_timeout_seconds: int = Field(default=0, ge=0, le=604_800)
     request_id: Text | None = Field(default=None, max_length=64, description="Repeat it to repeat a submit safely.")
+    last_statement_id: Text | None = Field(
+        default=None, max_length=36, description="The session's statement before this one: what LAST_QUERY_ID() is."
+    )
 
 
 class Column(Message):

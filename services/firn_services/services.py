@@ -36,6 +36,7 @@ from firn_services.statements.attempt import Runner
 from firn_services.statements.dispatcher import Dispatcher
 from firn_services.statements.exchange import Exchange
 from firn_services.statements.statements import Statements
+from firn_services.statements.stored import StoredResults
 from firn_services.statements.writing import Writes
 from firn_services.store.database import open_database
 from firn_services.store.events import EventStore
@@ -104,7 +105,8 @@ class Services:
         )
         experience = Experience(NeedStore(engine, writer))
         load_history = LoadHistory(LoadStore(engine, writer))
-        compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema))
+        results = StoredResults(store, objects)
+        compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema), results)
         writes = Writes(dispatcher, catalog, compiler, objects, keep_for)
         runner = Runner(dispatcher, writes, objects, keep_for)
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
@@ -126,7 +128,7 @@ class Services:
         admin = WarehouseAdmin(account, warehouse_writer)
         acceleration = Acceleration(store, account, parts.burst_terms, capacity.cores)
         expiry = Expiry(catalog, objects, settings.keep_snapshots)
-        history = HistoryReader(store, account, load_history, events, acceleration)
+        history = HistoryReader(store, account, load_history, events, acceleration, results)
         answerer = Answerer(catalog, expiry, account, admin, acceleration, history)
         return cls(
             settings=settings,

@@ -46,6 +46,17 @@ async def test_rows_come_back_as_pages_and_as_arrow(account: TestAccount, client
     assert table.column("n").to_pylist() == values
 
 
+async def test_a_session_reads_the_result_of_its_statement_before(account: TestAccount, command: Command) -> None:
+    await account.warehouse()
+    scan = 'SELECT "name", LAST_QUERY_ID() IS NULL AS no FROM TABLE(RESULT_SCAN(LAST_QUERY_ID()))'
+    done = await command.run("sql", "-o", "csv", "--quiet", "-q", f"SHOW WAREHOUSES; {scan}; {scan}")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-4:] == ["name,no", "W,false", "name,no", "W,false"]
+    alone = await command.run("sql", "-q", scan)
+    assert alone.code == 1
+    assert "RESULT_SCAN('…') takes the id" in alone.err
+
+
 async def test_a_wait_ends_when_the_warehouse_has_resumed(account: TestAccount, client: Client) -> None:
     await account.warehouse()
     waiting = asyncio.Event()

@@ -26,6 +26,7 @@ from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory
 from firn_services.sql.history import COLUMNS, TIME
 from firn_services.statements.acceleration import REMEMBERED, Acceleration
 from firn_services.statements.record import StatementRecord
+from firn_services.statements.stored import StoredResults
 from firn_services.store.statements import StatementStore
 from firn_services.warehouses.account import Account
 
@@ -59,12 +60,14 @@ class HistoryReader:
         load: LoadHistory,
         events: EventHistory,
         acceleration: Acceleration,
+        results: StoredResults,
     ) -> None:
         self._store = store
         self._account = account
         self._load = load
         self._events = events
         self._estimates = acceleration
+        self._results = results
         self._fetch: dict[HistoryFunction, Callable[[Given, str, datetime], Awaitable[Rows]]] = {
             HistoryFunction.STATEMENTS: self._statements,
             HistoryFunction.STATEMENTS_OF_USER: self._statements_of_user,
@@ -87,6 +90,10 @@ class HistoryReader:
                     rows = await self._fetch[call.function](given, user, now)
                     batch = pa.RecordBatch.from_pylist(rows, schema=COLUMNS[call.function])
                     context.register_record_batches(call.table, [[batch]])
+                for result in command.results:
+                    stored = await asyncio.to_thread(self._results.rows, result.statement_id, user)
+                    batches = stored.to_batches() or [pa.RecordBatch.from_pylist([], schema=stored.schema)]
+                    context.register_record_batches(result.table, [batches])
                 return await _run(context, command.sql)
         except TimeoutError as error:
             message = f"a query over history may take {SECONDS:.0f} s; ask for less of it"

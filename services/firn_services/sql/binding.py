@@ -9,18 +9,21 @@ from sqlglot import exp
 from firn_services.catalog.names import Bound as Limit
 from firn_services.catalog.names import CatalogTable
 from firn_services.catalog.reader import CatalogReader
+from firn_services.sql.aliases import expand_aliases
 from firn_services.sql.check import check, empty
 from firn_services.sql.columns import name_columns
 from firn_services.sql.exact import keep_exact
 from firn_services.sql.meanings import keep_meanings
 from firn_services.sql.memberships import keep_unknown
 from firn_services.sql.outer_joins import keep_missing_apart
+from firn_services.sql.pivots import set_pivots_apart, write_pivots
 from firn_services.sql.predicates import bounds
 from firn_services.sql.refused import engine_text, refuse_clauses, refuse_options
 from firn_services.sql.relations import reshape
 from firn_services.sql.resolve import Defaults, rename_to_engine, resolve_tables
 from firn_services.sql.roles import FILE, ROW, WITH_ROWS
 from firn_services.sql.semi_joins import pick_rows_before_joins
+from firn_services.sql.spans import refuse_spans
 from firn_services.sql.totals import keep_conditions_above_totals
 
 
@@ -49,6 +52,7 @@ def bind(
 
     `naming`: the query's own text, from which its columns get their names.
     """
+    set_pivots_apart(statement, text)
     statement = reshape(statement, defaults)
     refuse_clauses(statement, text)
     references = resolve_tables(statement, catalog, defaults)
@@ -56,10 +60,13 @@ def bind(
     tables = rename_to_engine(statement, references)
     if naming is not None:
         name_columns(statement, naming)
+    context = empty(tables)
+    write_pivots(statement, context)
+    expand_aliases(statement, context, text)
+    refuse_spans(statement, tables, context)
     keep_conditions_above_totals(statement)
     keep_unknown(statement)
     keep_meanings(statement, tables)
-    context = empty(tables)
     keep_exact(statement, tables, context)
     statement = pick_rows_before_joins(statement, tables)
     statement = keep_missing_apart(statement, tables)

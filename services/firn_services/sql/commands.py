@@ -199,11 +199,20 @@ class HistoryCall:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredResult:
+    """The result of a statement; `table` is what the query calls it."""
+
+    table: str
+    statement_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadHistory:
-    """A query over the results of calls, in the engine's dialect."""
+    """A query over the results of calls and of earlier statements, in the engine's dialect."""
 
     sql: str
     calls: tuple[HistoryCall, ...]
+    results: tuple[StoredResult, ...] = ()
 
 
 Command = (

@@ -21,11 +21,14 @@ from firn_services.sql.commands import Command
 from firn_services.sql.history import read_history
 from firn_services.sql.parse import parse, too_deep
 from firn_services.sql.query import Query
-from firn_services.sql.resolve import Defaults
+from firn_services.sql.resolve import Asker, Defaults
+from firn_services.sql.results import Results, earlier_statements
 from firn_services.sql.writes import WriteCompiler, written_table
 
-_RELATIVE = re.compile(r"^\s*COPY\b|\b(?:AT|BEFORE)\s*\(", re.IGNORECASE)
-"""What may mean another moment, or other files, each time: it is compiled each time."""
+_RELATIVE = re.compile(r"^\s*COPY\b|\b(?:AT|BEFORE)\s*\(|\bRESULT_SCAN\b", re.IGNORECASE)
+"""What may mean another moment, or other files or rows, each time: it is compiled each time."""
+_OF_SESSION = re.compile(r"\b(?:CURRENT_(?:USER|WAREHOUSE)|LAST_QUERY_ID)\b", re.IGNORECASE)
+"""What means something else for somebody else."""
 _EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(?:TEXT|TABULAR))?\s+", re.IGNORECASE)
 
 
@@ -37,31 +40,36 @@ class Explain:
 
 
 Compiled = Query | Command | Explain
+_NOBODY = Asker()
+_Key = tuple[str, str, str, Asker, int]
 
 
 class Compiler:
     """Compiles statements. Safe to call from several threads; calls may block on the catalog."""
 
-    def __init__(self, catalog: CatalogReader, defaults: Defaults, *, capacity: int = 1024) -> None:
+    def __init__(
+        self, catalog: CatalogReader, defaults: Defaults, results: Results | None = None, *, capacity: int = 1024
+    ) -> None:
         self._catalog = catalog
+        self._results = results
         self._writes = WriteCompiler(catalog)
         self._defaults = defaults
         self._capacity = capacity
-        self._kept: OrderedDict[tuple[str, str, str, int], Compiled] = OrderedDict()
+        self._kept: OrderedDict[_Key, Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
-    def defaults(self, database: str | None, schema: str | None) -> Defaults:
+    def defaults(self, database: str | None, schema: str | None, asker: Asker = _NOBODY) -> Defaults:
         """Return a submit's database and schema, or the account's."""
-        return Defaults(database or self._defaults.database, schema or self._defaults.schema)
+        return Defaults(database or self._defaults.database, schema or self._defaults.schema, asker)
 
     def cached(self, text: str, defaults: Defaults) -> Compiled | None:
         """Return what the text was compiled to before, if the catalog is still the same. Never blocks."""
         with self._lock:
-            return self._kept.get((text, defaults.database, defaults.schema, self._catalog.version))
+            return self._kept.get(self._key(text, defaults))
 
     def compile(self, text: str, defaults: Defaults) -> Compiled:
         """Compile. Raises StatementFailedError with reason and position."""
-        key = (text, defaults.database, defaults.schema, self._catalog.version)
+        key = self._key(text, defaults)
         with self._lock:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
@@ -78,6 +86,10 @@ class Compiler:
                 self._kept.popitem(last=False)
         return compiled
 
+    def _key(self, text: str, defaults: Defaults) -> _Key:
+        asker = defaults.asker if _OF_SESSION.search(text) else _NOBODY
+        return text, defaults.database, defaults.schema, asker, self._catalog.version
+
     def written_table(self, text: str, defaults: Defaults) -> TableName | None:
         """Return the table that a statement's snapshot is of; None when it makes none."""
         return written_table(parse(text), text, defaults)
@@ -86,9 +98,10 @@ class Compiler:
         if found := _EXPLAIN.match(text):
             return self._explain(text, text[found.end() :], defaults)
         statement = parse(text)
+        earlier_statements(statement, text, defaults.asker, self._results)
         if (written := self._writes.compile(statement, text, defaults)) is not None:
             return written
-        if (history := read_history(statement, text, self._catalog, defaults)) is not None:
+        if (history := read_history(statement, text, self._catalog, defaults, self._results)) is not None:
             return history
         command = classify(statement, text, defaults)
         return command if command is not None else self._query(statement, text, defaults)

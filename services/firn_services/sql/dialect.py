@@ -45,7 +45,10 @@ class Engine(Postgres):
             exp.Year: lambda self, e: self.func("DATE_PART", exp.Literal.string("year"), e.this),
             exp.ApproxDistinct: lambda self, e: self.func("APPROX_DISTINCT", e.this),
             exp.Round: lambda self, e: self.func("ROUND", e.this, e.args.get("decimals")),
-            exp.TryCast: lambda self, e: Generator.trycast_sql(self, e),
+            exp.TryCast: lambda self, e: _try_cast(self, e),
+            exp.CurrentTimestamp: lambda self, e: _now(self, e),
+            exp.Localtime: lambda self, e: _time(self, e),
+            exp.StrPosition: lambda self, e: _position(self, e),
             exp.ArrayAgg: lambda self, e: _array(self, e),
             exp.Uuid: lambda self, e: "UUID()",
             exp.Left: lambda self, e: self.func("LEFT", e.this, _at_least_zero(e.expression)),
@@ -83,6 +86,50 @@ class Engine(Postgres):
             """Divide as Snowflake does: six more decimal places, never integer division. The engine adds four."""
             left, right = self.sql(expression, "this"), self.sql(expression, "expression")
             return f"{left} * CAST('1.00' AS DECIMAL(3, 2)) / {right}"
+
+
+def _try_cast(generator: Generator, cast: exp.TryCast) -> str:
+    """Write a cast of a text that may fail. Whole numbers are rounded from texts with fractions and exponents."""
+    if cast.to.this not in exp.DataType.INTEGER_TYPES:
+        return str(Generator.trycast_sql(generator, cast))
+    text = generator.sql(cast, "this")
+    plain = f"TRY_CAST(TRY_CAST({text} AS DECIMAL(38, 0)) AS BIGINT)"
+    if isinstance(cast.this, exp.Literal) and "e" not in cast.this.name.lower():
+        return plain
+    float_of = f"CASE WHEN CAST({text} AS VARCHAR) ILIKE '%e%' THEN TRY_CAST({text} AS DOUBLE) END"
+    return f"COALESCE({plain}, TRY_CAST(ROUND({float_of}) AS BIGINT))"
+
+
+_PLACES = {"0": "second", "3": "millisecond", "6": "microsecond", "9": ""}
+"""What a moment is cut to, by the digits of its fraction."""
+
+
+def _now(generator: Generator, now: exp.CurrentTimestamp) -> str:
+    """Write this moment; SYSDATE's has no zone."""
+    cut = _PLACES.get(now.name or "9")
+    if cut is None:
+        generator.unsupported("CURRENT_TIMESTAMP has 0, 3, 6 or 9 digits of a second")
+    written = f"DATE_TRUNC('{cut}', now())" if cut else "now()"
+    return f"CAST({written} AS TIMESTAMP)" if now.args.get("sysdate") else written
+
+
+def _time(generator: Generator, now: exp.Localtime) -> str:
+    """Write the time of day."""
+    if now.this is not None and now.name != "9":
+        generator.unsupported("CURRENT_TIME has 9 digits of a second")
+    return "current_time()"
+
+
+def _position(generator: Generator, found: exp.StrPosition) -> str:
+    """Write where a text stands in another, from a place on; a place below 1 is 1."""
+    text, wanted, place = generator.sql(found, "this"), generator.sql(found, "substr"), found.args.get("position")
+    if place is None:
+        return f"STRPOS({text}, {wanted})"
+    start = f"CASE WHEN {generator.sql(wrapped(place))} < 1 THEN 1 ELSE {generator.sql(place)} END"
+    if isinstance(place, exp.Literal) or (isinstance(place, exp.Neg) and isinstance(place.this, exp.Literal)):
+        start = "1" if isinstance(place, exp.Neg) or place.name == "0" else place.name
+    behind = f"STRPOS(SUBSTR({text}, {start}), {wanted})"
+    return f"CASE WHEN {behind} = 0 THEN 0 ELSE {behind} + {start} - 1 END"
 
 
 def _array(generator: Generator, function: exp.ArrayAgg) -> str:

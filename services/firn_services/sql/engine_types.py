@@ -6,7 +6,7 @@ import pyarrow as pa
 from datafusion import SessionContext
 from sqlglot import exp
 
-from firn_services.sql.check import schema_of
+from firn_services.sql.check import check, schema_of
 from firn_services.sql.dialect import Engine
 
 _DIGITS_WITH_ROOM = 32
@@ -32,6 +32,24 @@ def types_of(
     wide = [part for part in of_rows if is_wide(known.get(id(part), _UNKNOWN))]
     known |= _types(select, wide, context, grouped=False, literals=_in_digits)
     return [[known.get(id(part), _UNKNOWN) for part in each] for each in parts]
+
+
+def is_known(select: exp.Select, column: exp.Column, context: SessionContext) -> bool:
+    """Return whether a column may be one of what a SELECT reads; False where it is surely none."""
+    if _types(select, [column], context, grouped=False):
+        return True
+    return not _types(select, [exp.Literal.number(1)], context, grouped=False)  # nothing can be told there
+
+
+def with_common_tables(query: exp.Select, context: SessionContext) -> pa.Schema | None:
+    """Return the columns of a query where it stands; None in a recursive WITH. Raises StatementFailedError."""
+    members = _common_tables(query)
+    if members is None:
+        return None
+    asked = query.copy()
+    if members:
+        asked.set("with_", exp.With(expressions=[member.copy() for member in members]))
+    return check(asked.sql(dialect=Engine, comments=False), context, "")
 
 
 def is_wide(kind: pa.DataType) -> bool:

@@ -18,9 +18,11 @@ from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, T
 from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.binding import bind
-from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory
+from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory, StoredResult
 from firn_services.sql.dialect import Engine
 from firn_services.sql.resolve import Defaults
+from firn_services.sql.results import SCAN, Results, scans
+from firn_services.sql.session import asks_of_session
 
 TIME = pa.timestamp("us", tz="UTC")
 CREDITS = pa.decimal128(38, 9)
@@ -146,17 +148,17 @@ class _Histories:
     catalog: CatalogReader
     made: dict[TableName, CatalogTable] = field(default_factory=dict)
 
-    def add(self, function: HistoryFunction) -> TableName:
+    def add(self, function: str, columns: pa.Schema) -> TableName:
         """Return the name of one more call's table."""
-        name = TableName("HISTORY", str(len(self.made)), function.value)
-        self.made[name] = CatalogTable(name, str(name), COLUMNS[function], "", ())
+        name = TableName("HISTORY", str(len(self.made)), function)
+        self.made[name] = CatalogTable(name, str(name), columns, "", ())
         return name
 
     def load(self, name: TableName) -> CatalogTable:
         """Return a call's table. Raises StatementFailedError for any other."""
         if name not in self.made:
             self.catalog.load(name)
-            message = f"history is read by itself: table {name} cannot be in the same statement"
+            message = f"history and results are read by themselves: table {name} cannot be in the same statement"
             raise StatementFailedError(StatementError.UNSUPPORTED, message)
         return self.made[name]
 
@@ -175,19 +177,34 @@ class _Histories:
         return ()
 
 
-def read_history(statement: exp.Expr, text: str, catalog: CatalogReader, defaults: Defaults) -> ReadHistory | None:
-    """Return what a query reads of history; None when it reads none. Raises StatementFailedError."""
+def read_history(
+    statement: exp.Expr, text: str, catalog: CatalogReader, defaults: Defaults, results: Results | None = None
+) -> ReadHistory | None:
+    """Return what a query reads of history and of results, or that it asks for the session alone; None for others.
+
+    Raises StatementFailedError.
+    """
     found = [*_calls(statement), *_views(statement)]
-    if not found:
+    stored = list(scans(statement, text, defaults.asker, results))
+    if not (found or stored or asks_of_session(statement)):
         return None
     histories, calls = _Histories(catalog), list[tuple[TableName, HistoryFunction, dict[str, str]]]()
     for node, function, arguments in found:
-        name = histories.add(function)
+        name = histories.add(function, COLUMNS[function])
         calls.append((name, function, arguments))
         node.replace(_mention(name, node))
+    read = dict[TableName, str]()
+    for scan, statement_id, columns in stored:
+        name = histories.add(SCAN, columns)
+        read[name] = statement_id
+        scan.replace(_mention(name, scan))
     bound = bind(statement, text, cast("CatalogReader", histories), defaults, naming=text)  # it is what binding asks
     by_name = {table.name: engine_name for engine_name, table in bound.tables.items()}
-    return ReadHistory(bound.sql, tuple(HistoryCall(by_name[n], f, tuple(a.items())) for n, f, a in calls))
+    return ReadHistory(
+        bound.sql,
+        tuple(HistoryCall(by_name[n], f, tuple(a.items())) for n, f, a in calls),
+        tuple(StoredResult(by_name[n], statement_id) for n, statement_id in read.items()),
+    )
 
 
 def _calls(statement: exp.Expr) -> Iterator[tuple[exp.Expr, HistoryFunction, dict[str, str]]]:

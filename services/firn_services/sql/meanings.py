@@ -1,6 +1,7 @@
 """Where a function's meaning goes by its argument's type, and the engine's is another: found by annotating types.
 
-- A cast of a number to a whole one rounds in Snowflake; the engine cuts.
+- A cast of a number, or of a text with a fraction, to a whole one rounds in Snowflake; the engine cuts, or fails.
+- A truth compared with a text is compared with what the text means; the engine fails.
 - ROUND of a decimal has as many places as it is told; the engine's planner is not sure and fails in comparisons.
 - CEIL and FLOOR of a decimal may need one digit more than it has; the engine fails then.
 - DATE_TRUNC of a date is a date in Snowflake; the engine makes a timestamp of it.
@@ -23,6 +24,7 @@ _DECIMALS = (exp.DType.DECIMAL,)
 _MOST_NESTED = 4
 """What stands in each other gets its type from the inner one, once that is rewritten."""
 _DATES = (exp.DType.DATE, exp.DType.DATE32)
+_TRUTHS = ("true", "false")
 
 
 def keep_meanings(statement: exp.Expr, tables: dict[str, CatalogTable]) -> None:
@@ -40,6 +42,11 @@ def _rewrite(found: list[exp.Expr], kinds: dict[int, exp.DType]) -> bool:
         node = found[number]
         if isinstance(node, exp.Cast) and kind in _FRACTIONS:
             node.set("this", exp.Round(this=node.this.copy()))
+        elif type(node) is exp.Cast and kind in exp.DataType.TEXT_TYPES:
+            node.set("this", exp.Cast(this=node.this.copy(), to=_whole()))
+        elif isinstance(node, exp.EQ | exp.NEQ) and kind is exp.DType.BOOLEAN:
+            text = exp.DataType.build("BOOLEAN")
+            node.set("expression", exp.Cast(this=node.expression.copy(), to=text))
         elif isinstance(node, exp.Round) and kind in _DECIMALS:
             node.replace(
                 exp.Cast(this=node.copy(), to=exp.DataType.build(f"DECIMAL(38, {node.args['decimals'].name})"))
@@ -57,8 +64,14 @@ def _rewrite(found: list[exp.Expr], kinds: dict[int, exp.DType]) -> bool:
 def _goes_by_type(node: exp.Expr) -> bool:
     if isinstance(node, exp.Cast):
         return (
-            node.to.this in exp.DataType.INTEGER_TYPES and not isinstance(node.this, exp.Round) and not _is_whole(node)
+            node.to.this in exp.DataType.INTEGER_TYPES
+            and not isinstance(node.this, exp.Round)
+            and not (isinstance(node.this, exp.Cast) and node.this.to == _whole())
+            and not _is_whole(node)
         )
+    if isinstance(node, exp.EQ | exp.NEQ):
+        text = node.expression
+        return isinstance(text, exp.Literal) and text.is_string and text.name.lower() in _TRUTHS
     if isinstance(node, exp.Round):
         places = node.args.get("decimals")
         is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DECIMALS
@@ -67,6 +80,11 @@ def _goes_by_type(node: exp.Expr) -> bool:
         return not (isinstance(node.this, exp.Add) and node.this.expression == _nothing())
     is_cast = isinstance(node.parent, exp.Cast) and node.parent.to.this in _DATES
     return isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and not is_cast
+
+
+def _whole() -> exp.DataType:
+    """Return the type by whose way a text becomes a whole number."""
+    return exp.DataType.build("DECIMAL(38, 0)")
 
 
 def _nothing() -> exp.Cast:
@@ -82,7 +100,11 @@ def _as_written(node: exp.Expr) -> exp.Expr:
 
 
 def _is_whole(cast: exp.Cast) -> bool:
-    return isinstance(cast.this, exp.Literal) and (cast.this.is_string or cast.this.is_int)
+    literal = cast.this
+    if not isinstance(literal, exp.Literal):
+        return False
+    is_digits = literal.name.strip().lstrip("+-").isdigit()
+    return is_digits or (literal.is_string and isinstance(cast, exp.TryCast))  # dialect.py writes that
 
 
 def _argument_types(

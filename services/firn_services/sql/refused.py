@@ -27,7 +27,7 @@ _KNOWN = _split(
     {
         exp.Select: "with_ expressions distinct from_ laterals joins where group having qualify order limit offset",
         exp.SetOperation: "with_ this expression distinct by_name order limit offset",
-        exp.Subquery: "this alias with_ joins laterals where order limit offset",
+        exp.Subquery: "this alias with_ joins laterals where order limit offset pivots",
         exp.Table: "this alias db catalog joins laterals when",
         exp.Values: "expressions alias",
         exp.Join: "this on side kind using method",
@@ -136,8 +136,6 @@ _NEVER: dict[type[exp.Expr], str] = {
     exp.ParseJSON: "PARSE_JSON",
     exp.PivotAny: "PIVOT … IN (ANY)",
     exp.Struct: "OBJECT_CONSTRUCT",
-    exp.CurrentWarehouse: "CURRENT_WAREHOUSE()",
-    exp.CurrentUser: "CURRENT_USER()",
     exp.CurrentRole: "CURRENT_ROLE()",
     exp.CurrentVersion: "CURRENT_VERSION()",
     exp.CurrentAccount: "CURRENT_ACCOUNT()",

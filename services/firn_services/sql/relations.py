@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from firn_services.errors import StatementFailedError
 from firn_services.sql.resolve import Defaults, canonical
+from firn_services.sql.session import name_session
 
 _SEQUENCE = "firn_sequence"
 
@@ -33,9 +34,7 @@ def reshape(statement: exp.Expr, defaults: Defaults) -> exp.Expr:
     for joined in statement.find_all(exp.GroupConcat):
         if joined.args.get("separator") is None:
             joined.set("separator", exp.Literal.string(""))
-    for name in list(statement.find_all(exp.CurrentDatabase, exp.CurrentSchema)):
-        is_database = isinstance(name, exp.CurrentDatabase)
-        name.replace(exp.Literal.string(defaults.database if is_database else defaults.schema))
+    name_session(statement, defaults)
     for window in list(statement.find_all(exp.Window)):
         _share(window)
     for within in list(statement.find_all(exp.WithinGroup)):
@@ -46,14 +45,14 @@ def reshape(statement: exp.Expr, defaults: Defaults) -> exp.Expr:
 
 
 def _in_place_of(relation: exp.Expr, query: exp.Query) -> None:
-    """Put a query over a relation in its place, under its name. The query must hold a copy of it, see `_bare`."""
+    """Put a query over a relation in its place, under its name. The query must hold a copy of it, see `bare`."""
     alias = relation.args.get("alias")
     if alias is None and isinstance(relation, exp.Table):
         alias = exp.TableAlias(this=relation.this.copy())
     relation.replace(exp.Subquery(this=query, alias=alias.copy() if alias is not None else None))
 
 
-def _bare(relation: exp.Expr, clause: str) -> exp.Expr:
+def bare(relation: exp.Expr, clause: str) -> exp.Expr:
     """Return a copy of a relation without one of its clauses; its name stays where columns may be called by it."""
     made = relation.copy()
     made.set(clause, None)
@@ -76,7 +75,7 @@ def _sampled(relation: exp.Table | exp.Subquery, sample: exp.TableSample) -> Non
     if not isinstance(given, exp.Literal) or given.is_string or (size is not None and not given.is_int):
         raise _unsupported("SAMPLE takes a number, as in SAMPLE (10) or SAMPLE (100 ROWS)")
     query = exp.Select(expressions=[exp.Star()])
-    query.set("from_", exp.From(this=_bare(relation, "sample")))
+    query.set("from_", exp.From(this=bare(relation, "sample")))
     if size is not None:
         query.set("order", exp.Order(expressions=[exp.Ordered(this=exp.Rand())]))
         query.set("limit", exp.Limit(expression=given.copy()))

@@ -22,11 +22,21 @@ from firn_services.sql.roles import with_role
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Who runs a statement, for which warehouse, and which statement the session had run before."""
+
+    user: str = ""
+    warehouse: str | None = None
+    last_statement_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
-    """The database and schema that unqualified names are in."""
+    """The database and schema that unqualified names are in, and who asks."""
 
     database: str
     schema: str
+    asker: Asker = Asker()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from firn_model.messages import Statistics
 from firn_model.sizes import WarehouseSize
 from firn_model.statements import TRANSITIONS, StatementError, StatementState
 
+from firn_services.sql.resolve import Asker
+
 
 class TransitionError(Exception):
     """A statement was asked to take a step that its life does not have."""
@@ -30,6 +32,7 @@ class StatementRecord:
     schema: str | None = None
     statement_timeout_seconds: int = 0
     queued_timeout_seconds: int = 0
+    last_statement_id: str | None = None
     cluster: str | None = None
     warehouse_size: WarehouseSize | None = None
     attempts: int = 0
@@ -38,6 +41,11 @@ class StatementRecord:
     detail: ErrorDetail | None = None
     statistics: Statistics | None = None
     steps: tuple[StepTime, ...] = ()
+
+    @property
+    def asker(self) -> Asker:
+        """Return who runs it, and in which session."""
+        return Asker(self.user, self.warehouse, self.last_statement_id)
 
     def on_warehouse(self, name: str, resource: str) -> "StatementRecord":
         """Return it bound to a warehouse."""

@@ -97,6 +97,18 @@ def page(store: ObjectStore, result: ResultRecord, offset: int, limit: int) -> R
     return ResultPage.model_construct(columns=columns, rows=rows, offset=offset, total_rows=result.rows)
 
 
+def columns(store: ObjectStore, result: ResultRecord) -> pa.Schema:
+    """Return a result's columns. Blocks for a spooled result. Raises OSError, pa.ArrowInvalid where it has none."""
+    with _reading(store, result) as reader:
+        return reader.schema
+
+
+def table(store: ObjectStore, result: ResultRecord) -> pa.Table:
+    """Return a whole result. Blocks for a spooled result. Raises OSError, pa.ArrowInvalid."""
+    with _reading(store, result) as reader:
+        return reader.read_all()
+
+
 def chunks(store: ObjectStore, result: ResultRecord) -> Iterator[bytes]:
     """Yield the bytes of a result's Arrow IPC stream. Blocks for a spooled result. Raises OSError."""
     if result.inline is not None:

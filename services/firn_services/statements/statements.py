@@ -94,7 +94,7 @@ class Statements:
             await self._store.finish(record.answered(record.started_at or now, now), result)
             return
         compiled = await asyncio.to_thread(
-            self._compile_whole, record.sql, self._compiler.defaults(record.database, record.schema)
+            self._compile_whole, record.sql, self._compiler.defaults(record.database, record.schema, record.asker)
         )
         if not isinstance(compiled, Query) or record.warehouse_resource is None:
             raise StatementFailedError(StatementError.INTERNAL, "the services stopped while they ran it; run it again")
@@ -159,15 +159,16 @@ class Statements:
             state=StatementState.QUEUED,
             submitted_at=datetime.now(UTC),
             request_id=request.request_id,
-            warehouse=request.warehouse,
+            warehouse=self._account.spelled(request.warehouse),
             database=request.database,
             schema=request.schema_name,
             statement_timeout_seconds=request.statement_timeout_seconds,
             queued_timeout_seconds=request.statement_queued_timeout_seconds,
+            last_statement_id=request.last_statement_id,
         )
 
     async def _compile(self, record: StatementRecord) -> Compiled:
-        defaults = self._compiler.defaults(record.database, record.schema)
+        defaults = self._compiler.defaults(record.database, record.schema, record.asker)
         started = time.perf_counter()
         compiled = self._compiler.cached(record.sql, defaults)
         if compiled is None:

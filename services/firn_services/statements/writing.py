@@ -97,7 +97,7 @@ class Writes:
 
     async def _compiled(self, record: StatementRecord) -> Query:
         """Return the statement compiled on the tables as they are now."""
-        defaults = self._compiler.defaults(record.database, record.schema)
+        defaults = self._compiler.defaults(record.database, record.schema, record.asker)
         compiled = self._compiler.cached(record.sql, defaults)
         if compiled is None:
             compiled = await asyncio.to_thread(self._compiler.compile, record.sql, defaults)

@@ -210,6 +210,7 @@ def _row(record: StatementRecord) -> dict[str, Any]:
         "statement_timeout_seconds": record.statement_timeout_seconds,
         "queued_timeout_seconds": record.queued_timeout_seconds,
         "submitted_at": record.submitted_at,
+        "last_statement_id": record.last_statement_id,
         **_course(record),
     }
 
@@ -247,6 +248,7 @@ def _record(row: Row[Any]) -> StatementRecord:
         schema=row.schema_name,
         statement_timeout_seconds=row.statement_timeout_seconds,
         queued_timeout_seconds=row.queued_timeout_seconds,
+        last_statement_id=row.last_statement_id,
         state=StatementState(row.state),
         cluster=row.cluster,
         warehouse_size=WarehouseSize(row.warehouse_size) if row.warehouse_size else None,

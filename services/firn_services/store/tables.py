@@ -62,6 +62,7 @@ statements = Table(
     Column("detail", Text),
     Column("statistics", Text),
     Column("steps", Text, nullable=False),
+    Column("last_statement_id", String(36)),
     Index("statements_place", "place", unique=True),
     Index("statements_request", "user_name", "request_id", unique=True),
     Index("statements_state", "state", "place"),

@@ -64,6 +64,11 @@ class Account:
         warehouse = self._queues[resource].warehouse if resource in self._queues else None
         return warehouse.name if warehouse is not None else sql_name(resource, WarehouseSpec())
 
+    def spelled(self, name: str | None) -> str | None:
+        """Return the name of a warehouse as it is stored; one that is not there keeps what it is called."""
+        known = {w.name for w in self.warehouses()} if name is not None else set()
+        return name.upper() if name is not None and name not in known and name.upper() in known else name
+
     def find(self, name: str) -> ObservedWarehouse:
         """Return a warehouse by SQL name. Raises StatementFailedError (unknown_warehouse) that names near ones."""
         everything = self.warehouses()
