@@ -35,6 +35,7 @@ from firn_services.statements.answer import Answerer
 from firn_services.statements.attempt import Runner
 from firn_services.statements.dispatcher import Dispatcher
 from firn_services.statements.exchange import Exchange
+from firn_services.statements.reads import Reads
 from firn_services.statements.statements import Statements
 from firn_services.statements.stored import StoredResults
 from firn_services.statements.writing import Writes
@@ -107,8 +108,9 @@ class Services:
         load_history = LoadHistory(LoadStore(engine, writer))
         results = StoredResults(store, objects)
         compiler = Compiler(catalog, Defaults(settings.default_database, settings.default_schema), results)
-        writes = Writes(dispatcher, catalog, compiler, objects, keep_for)
-        runner = Runner(dispatcher, writes, objects, keep_for)
+        reads = Reads(exchange)
+        writes = Writes(dispatcher, catalog, compiler, objects, keep_for, reads)
+        runner = Runner(dispatcher, writes, objects, keep_for, reads)
         identity = f"{settings.identity}_{secrets.token_hex(4)}"  # what an earlier process reported is not fresh
         parts = Parts(
             store,
@@ -129,6 +131,7 @@ class Services:
         acceleration = Acceleration(store, account, parts.burst_terms, capacity.cores)
         expiry = Expiry(catalog, objects, settings.keep_snapshots)
         history = HistoryReader(store, account, load_history, events, acceleration, results)
+        reads.source = history
         answerer = Answerer(catalog, expiry, account, admin, acceleration, history)
         return cls(
             settings=settings,

@@ -23,7 +23,7 @@ def context() -> SessionContext:
         ("select n_nationkey + 1 as b, b * 2 as c, c + b as d from nation where n_nationkey = 3", [(4, 8, 12)]),
         ("select n_nationkey * 2 as twice from nation where twice > 2 order by 1", [(4,), (6,)]),
         ("select 1 as a, a + 1 as b, b", [(1, 2, 2)]),
-        ("select n_nationkey + 10 as n_regionkey, n_regionkey from nation where n_nationkey = 2", [(12, 1)]),
+        ("select n_nationkey + 10 as n_regionkey, n_regionkey * 3 as t from nation where n_nationkey = 2", [(12, 3)]),
         ("select n_regionkey + 1 as N_NATIONKEY, n_nationkey * 2 as x from nation where n_nationkey = 2", [(2, 4)]),
         ("select count(*) as c, sum(n_nationkey) as s, s / c as mean from nation", [(4, 6, 1.5)]),
         ("select n_nationkey as k, row_number() over (order by k desc) as rn from nation qualify rn = 1", [(3, 1)]),

@@ -109,7 +109,9 @@ def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
 
 @on_both_databases
 async def test_a_statement_comes_back_as_it_was_saved(store: StatementStore) -> None:
-    first = record(1, request_id="r", warehouse="W", warehouse_resource="w", database="D", schema="S", last_statement_id="id-0")
+    first = record(
+        1, request_id="r", warehouse="W", warehouse_resource="w", database="D", schema="S", last_statement_id="id-0"
+    )
     await store.accept(first)
     assert store.read("id-1") == first
     assert store.by_request("u", "r") == first

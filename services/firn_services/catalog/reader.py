@@ -12,8 +12,10 @@ from firn_services.catalog.staging import Staging
 class CatalogReader(Protocol):
     """What compilation needs of the catalog. Calls may block: compile in a thread."""
 
-    staging: Staging
-    """Files that can be loaded into tables."""
+    @property
+    def staging(self) -> Staging:
+        """Files that can be loaded into tables."""
+        ...
 
     @property
     def version(self) -> int:

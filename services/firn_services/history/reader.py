@@ -22,7 +22,7 @@ from firn_services.errors import StatementFailedError
 from firn_services.history.events import EventHistory
 from firn_services.history.load import LoadHistory
 from firn_services.sql.check import explain
-from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory
+from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory, StoredResult
 from firn_services.sql.history import COLUMNS, TIME
 from firn_services.statements.acceleration import REMEMBERED, Acceleration
 from firn_services.statements.record import StatementRecord
@@ -85,19 +85,22 @@ class HistoryReader:
         context = SessionContext(SessionConfig().with_target_partitions(1), runtime)
         try:
             async with asyncio.timeout(SECONDS):
-                for call in command.calls:
-                    given = await asyncio.to_thread(_values, context, call)
-                    rows = await self._fetch[call.function](given, user, now)
-                    batch = pa.RecordBatch.from_pylist(rows, schema=COLUMNS[call.function])
-                    context.register_record_batches(call.table, [[batch]])
-                for result in command.results:
-                    stored = await asyncio.to_thread(self._results.rows, result.statement_id, user)
-                    batches = stored.to_batches() or [pa.RecordBatch.from_pylist([], schema=stored.schema)]
-                    context.register_record_batches(result.table, [batches])
+                for read in command.reads:
+                    rows = await self.rows(read, user, now)
+                    batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=rows.schema)]
+                    context.register_record_batches(read.table, [batches])
                 return await _run(context, command.sql)
         except TimeoutError as error:
             message = f"a query over history may take {SECONDS:.0f} s; ask for less of it"
             raise StatementFailedError(StatementError.STATEMENT_TIMEOUT, message) from error
+
+    async def rows(self, read: HistoryCall | StoredResult, user: str, now: datetime) -> pa.Table:
+        """Return what a call, or an earlier statement, gives. Raises StatementFailedError."""
+        if isinstance(read, StoredResult):
+            return await asyncio.to_thread(self._results.rows, read.statement_id, user)
+        given = await asyncio.to_thread(_values, SessionContext(), read)
+        rows = await self._fetch[read.function](given, user, now)
+        return pa.Table.from_pylist(rows, schema=COLUMNS[read.function])
 
     async def _statements(self, given: Given, user: str, now: datetime) -> Rows:
         del user, now

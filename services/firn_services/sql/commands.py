@@ -211,8 +211,7 @@ class ReadHistory:
     """A query over the results of calls and of earlier statements, in the engine's dialect."""
 
     sql: str
-    calls: tuple[HistoryCall, ...]
-    results: tuple[StoredResult, ...] = ()
+    reads: tuple[HistoryCall | StoredResult, ...]
 
 
 Command = (

@@ -17,12 +17,14 @@ from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
 from firn_services.sql.binding import bind
 from firn_services.sql.classify import classify
-from firn_services.sql.commands import Command
-from firn_services.sql.history import read_history
+from firn_services.sql.commands import Command, ReadHistory
+from firn_services.sql.history import histories
+from firn_services.sql.overlay import Overlay
 from firn_services.sql.parse import parse, too_deep
 from firn_services.sql.query import Query
 from firn_services.sql.resolve import Asker, Defaults
 from firn_services.sql.results import Results, earlier_statements
+from firn_services.sql.session import asks_of_session
 from firn_services.sql.writes import WriteCompiler, written_table
 
 _RELATIVE = re.compile(r"^\s*COPY\b|\b(?:AT|BEFORE)\s*\(|\bRESULT_SCAN\b", re.IGNORECASE)
@@ -99,12 +101,22 @@ class Compiler:
             return self._explain(text, text[found.end() :], defaults)
         statement = parse(text)
         earlier_statements(statement, text, defaults.asker, self._results)
+        overlay = histories(statement, text, self._catalog, defaults, self._results)
+        if overlay is not None:
+            return self._beside(overlay, statement, text, defaults)
         if (written := self._writes.compile(statement, text, defaults)) is not None:
             return written
-        if (history := read_history(statement, text, self._catalog, defaults, self._results)) is not None:
-            return history
+        if asks_of_session(statement):
+            return ReadHistory(bind(statement, text, self._catalog, defaults, naming=text).sql, ())
         command = classify(statement, text, defaults)
         return command if command is not None else self._query(statement, text, defaults)
+
+    def _beside(self, overlay: Overlay, statement: exp.Expr, text: str, defaults: Defaults) -> Compiled:
+        """Compile what reads history or results."""
+        written = WriteCompiler(overlay).compile(statement, text, defaults)
+        if written is not None:
+            return overlay.written(written) if isinstance(written, Query) else written
+        return overlay.read(bind(statement, text, overlay, defaults, naming=text))
 
     def _query(self, statement: exp.Expr, text: str, defaults: Defaults) -> Query:
         bound = bind(statement, text, self._catalog, defaults, naming=text)

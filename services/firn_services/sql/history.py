@@ -1,28 +1,24 @@
 """Reading history in SQL: SELECT … FROM TABLE(INFORMATION_SCHEMA.QUERY_HISTORY(…)) and its like.
 
 Source: snowflake-surface.md, the rows of the history functions; their arguments as Snowflake's INFORMATION_SCHEMA has
-them, by name or in their order. A view of SNOWFLAKE.ACCOUNT_USAGE is a call that asks for all that is kept. Such a
-statement reads nothing else, so that the services answer it by themselves and no warehouse resumes for it.
+them, by name or in their order. A view of SNOWFLAKE.ACCOUNT_USAGE is a call that asks for all that is kept.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import cast
 
 import pyarrow as pa
 from firn_model.statements import StatementError
 from sqlglot import exp
 
-from firn_services.catalog.names import Bound, CatalogTable, NoSuchTableError, TableName
+from firn_services.catalog.names import TableName
 from firn_services.catalog.reader import CatalogReader
 from firn_services.errors import StatementFailedError
-from firn_services.sql.binding import bind
-from firn_services.sql.commands import HistoryCall, HistoryFunction, ReadHistory, StoredResult
+from firn_services.sql.commands import HistoryCall, HistoryFunction, StoredResult
 from firn_services.sql.dialect import Engine
+from firn_services.sql.overlay import Overlay
 from firn_services.sql.resolve import Defaults
 from firn_services.sql.results import SCAN, Results, scans
-from firn_services.sql.session import asks_of_session
 
 TIME = pa.timestamp("us", tz="UTC")
 CREDITS = pa.decimal128(38, 9)
@@ -141,70 +137,22 @@ COLUMNS: dict[HistoryFunction, pa.Schema] = {
 }
 
 
-@dataclass(slots=True)
-class _Histories:
-    """The catalog of one statement: its calls as tables, and nothing else."""
-
-    catalog: CatalogReader
-    made: dict[TableName, CatalogTable] = field(default_factory=dict)
-
-    def add(self, function: str, columns: pa.Schema) -> TableName:
-        """Return the name of one more call's table."""
-        name = TableName("HISTORY", str(len(self.made)), function)
-        self.made[name] = CatalogTable(name, str(name), columns, "", ())
-        return name
-
-    def load(self, name: TableName) -> CatalogTable:
-        """Return a call's table. Raises StatementFailedError for any other."""
-        if name not in self.made:
-            self.catalog.load(name)
-            message = f"history and results are read by themselves: table {name} cannot be in the same statement"
-            raise StatementFailedError(StatementError.UNSUPPORTED, message)
-        return self.made[name]
-
-    def as_of(self, name: TableName, moment: object) -> CatalogTable:
-        """Histories have no past."""
-        del moment
-        raise NoSuchTableError(str(name))
-
-    def tables(self, database: str | None = None, schema: str | None = None) -> list[TableName]:
-        """Return the catalog's tables, for hints."""
-        return self.catalog.tables(database, schema)
-
-    def prune(self, table: CatalogTable, bounds: tuple[Bound, ...]) -> tuple[()]:
-        """Histories have no files."""
-        del table, bounds
-        return ()
-
-
-def read_history(
+def histories(
     statement: exp.Expr, text: str, catalog: CatalogReader, defaults: Defaults, results: Results | None = None
-) -> ReadHistory | None:
-    """Return what a query reads of history and of results, or that it asks for the session alone; None for others.
+) -> Overlay | None:
+    """Put tables in the place of history and results, and return the catalog that has them; None where there are none.
 
     Raises StatementFailedError.
     """
     found = [*_calls(statement), *_views(statement)]
     stored = list(scans(statement, text, defaults.asker, results))
-    if not (found or stored or asks_of_session(statement)):
-        return None
-    histories, calls = _Histories(catalog), list[tuple[TableName, HistoryFunction, dict[str, str]]]()
+    overlay = Overlay(catalog)
     for node, function, arguments in found:
-        name = histories.add(function, COLUMNS[function])
-        calls.append((name, function, arguments))
-        node.replace(_mention(name, node))
-    read = dict[TableName, str]()
+        call = HistoryCall("", function, tuple(arguments.items()))
+        node.replace(_mention(overlay.add(function, COLUMNS[function], call), node))
     for scan, statement_id, columns in stored:
-        name = histories.add(SCAN, columns)
-        read[name] = statement_id
-        scan.replace(_mention(name, scan))
-    bound = bind(statement, text, cast("CatalogReader", histories), defaults, naming=text)  # it is what binding asks
-    by_name = {table.name: engine_name for engine_name, table in bound.tables.items()}
-    return ReadHistory(
-        bound.sql,
-        tuple(HistoryCall(by_name[n], f, tuple(a.items())) for n, f, a in calls),
-        tuple(StoredResult(by_name[n], statement_id) for n, statement_id in read.items()),
-    )
+        scan.replace(_mention(overlay.add(SCAN, columns, StoredResult("", statement_id)), scan))
+    return overlay if found or stored else None
 
 
 def _calls(statement: exp.Expr) -> Iterator[tuple[exp.Expr, HistoryFunction, dict[str, str]]]:

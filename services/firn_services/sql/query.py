@@ -7,6 +7,7 @@ from firn_model.messages import DataFile, TableSnapshot
 from firn_model.writes import WriteTarget
 
 from firn_services.catalog.names import CatalogTable, NewTable, StagedFile, TableName
+from firn_services.sql.commands import HistoryCall, StoredResult
 
 
 class Action(StrEnum):
@@ -46,11 +47,16 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement for a warehouse, bound to the snapshots that it reads."""
+    """A statement for a warehouse, bound to the snapshots that it reads.
+
+    `reads`: what history and results it reads beside tables. Each is one of `tables`, and gets its file with each
+    attempt.
+    """
 
     sql: str
     tables: tuple[TableSnapshot, ...]
     write: Write | None = None
+    reads: tuple[HistoryCall | StoredResult, ...] = ()
 
     @property
     def scan_bytes(self) -> int:

@@ -18,6 +18,7 @@ from firn_services.statements.dispatcher import (
     HeadRefusedError,
     HeadUnreachableError,
 )
+from firn_services.statements.reads import Reads
 from firn_services.statements.record import ResultRecord
 from firn_services.statements.results import ResultGatherer
 from firn_services.statements.ticket import Ticket
@@ -58,11 +59,14 @@ Outcome = Succeeded | Failed | Lost
 class Runner:
     """Runs attempts."""
 
-    def __init__(self, dispatcher: Dispatcher, writes: Writes, store: ObjectStore, keep_for: timedelta) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, writes: Writes, store: ObjectStore, keep_for: timedelta, reads: Reads
+    ) -> None:
         self._dispatcher = dispatcher
         self._writes = writes
         self._store = store
         self._keep_for = keep_for
+        self._reads = reads
 
     async def run(self, ticket: Ticket, head: Head, attempt: Attempt) -> Outcome:
         """Run one attempt to its end, in a span of its own where traces are on."""
@@ -90,6 +94,8 @@ class Runner:
             outcome = Lost(str(absence), started=False)
         except HeadLostError as loss:
             outcome = Lost(str(loss))
+        except StatementFailedError as error:
+            outcome = Failed(error)
         except (OSError, pa.ArrowException) as error:
             outcome = Failed(failure(error, "the result cannot be spooled"))
         finally:
@@ -107,7 +113,8 @@ class Runner:
             return Failed(as_statement_error(error))
 
     async def _gather(self, ticket: Ticket, head: Head, attempt: Attempt, gatherer: ResultGatherer) -> Outcome:
-        async for frame in self._dispatcher.run(head, attempt, ticket.query):
+        query = await self._reads.filled(ticket.query, ticket.record)
+        async for frame in self._dispatcher.run(head, attempt, query):
             if frame.type is FrameType.ARROW:
                 ticket.step("first_batch", datetime.now(UTC))
                 await gatherer.feed(frame.payload)

@@ -1,12 +1,17 @@
 """The last tier of what a statement's stages exchange: objects below one folder of the account's bucket.
 
 Engines put pieces there for which no node has room, below a folder for each attempt, and delete them with the
-statement. What an engine leaves that died with it is swept here, once its statement has ended.
+statement. What an engine leaves that died with it is swept here, once its statement has ended; so are files of history
+and results that statements read beside tables.
 """
 
-from pyarrow import fs
+import uuid
 
-from firn_services.objects import ObjectStore
+import pyarrow as pa
+from firn_model.messages import DataFile
+from pyarrow import fs, parquet
+
+from firn_services.objects import ObjectStore, translated
 from firn_services.store.statements import StatementStore
 
 
@@ -22,6 +27,14 @@ class Exchange:
     def uri(self) -> str:
         """What heads are told; they put statement, attempt and plan below it, with dots between."""
         return f"s3://{self._folder}"
+
+    def put(self, statement_id: str, rows: pa.Table) -> DataFile:
+        """Put rows there that a statement reads, until it has ended. Blocks. Raises StatementFailedError."""
+        path = f"{self._folder}/{statement_id}.reads/{uuid.uuid4().hex}.parquet"
+        what = "what the statement reads of history and results"
+        translated(what, lambda: parquet.write_table(rows, path, filesystem=self._objects.files))
+        size = translated(what, lambda: self._objects.files.get_file_info(path).size)
+        return DataFile(uri=f"s3://{path}", size_bytes=size, rows=rows.num_rows)
 
     def sweep(self) -> int:
         """Delete the folders of statements that have ended; return how many. Blocks. Raises OSError.

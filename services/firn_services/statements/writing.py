@@ -25,6 +25,7 @@ from firn_services.objects import ObjectStore
 from firn_services.sql.compile import Compiler
 from firn_services.sql.query import Action, Query, Write
 from firn_services.statements.dispatcher import Attempt, Dispatcher, Head, HeadLostError, own_name
+from firn_services.statements.reads import Reads
 from firn_services.statements.record import ResultRecord, StatementRecord
 from firn_services.statements.results import inline_result
 from firn_services.statements.ticket import Ticket
@@ -62,12 +63,14 @@ class Writes:
         compiler: Compiler,
         store: ObjectStore,
         keep_for: timedelta,
+        reads: Reads,
     ) -> None:
         self._dispatcher = dispatcher
         self._catalog = catalog
         self._compiler = compiler
         self._store = store
         self._keep_for = keep_for
+        self._reads = reads
 
     def done(self, record: StatementRecord) -> ResultRecord | None:
         """Return the result of a statement whose snapshot is committed. Blocks. Raises StatementFailedError."""
@@ -103,7 +106,7 @@ class Writes:
             compiled = await asyncio.to_thread(self._compiler.compile, record.sql, defaults)
         if not isinstance(compiled, Query):
             raise StatementFailedError(StatementError.WRITE_CONFLICT, "its table was made meanwhile; run it again")
-        return compiled
+        return await self._reads.filled(compiled, record)
 
     async def _round(self, ticket: Ticket, head: Head, attempt: Attempt, query: Query) -> tuple[Counts, Statistics]:
         write = query.write
