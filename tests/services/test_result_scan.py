@@ -34,10 +34,10 @@ async def test_the_articles_queries_over_show_warehouses(account: TestAccount) -
     await account.warehouse("late", autoSuspendSeconds=7200, autoResume=False)
     shown = (await ran(account, "SHOW WAREHOUSES"))["id"]
     select = f'SELECT "name" AS WAREHOUSE_NAME\n,"size" AS WAREHOUSE_SIZE\n{LAST}\nWHERE'
-    assert await rows(account, f'{select} IFNULL("auto_suspend",0) = 0\n', shown) == [["IDLE", "X-Small"]]
-    assert await rows(account, f"{select} \"auto_resume\" = 'false'\n", shown) == [["LATE", "X-Small"]]
+    assert await rows(account, f'{select} IFNULL("auto_suspend",0) = 0\n', shown) == [["IDLE", "XS"]]
+    assert await rows(account, f"{select} \"auto_resume\" = 'false'\n", shown) == [["LATE", "XS"]]
     long = f'{select} "auto_suspend" >= 3600 // 3600 seconds = 1 hour\n'
-    assert await rows(account, long, shown) == [["LATE", "X-Small"]]
+    assert await rows(account, long, shown) == [["LATE", "XS"]]
 
 
 async def test_results_by_id_joined_and_read_again(account: TestAccount) -> None:

@@ -29,6 +29,8 @@ def context() -> SessionContext:
         ("select n_nationkey as k, row_number() over (order by k desc) as rn from nation qualify rn = 1", [(3, 1)]),
         ("select n_regionkey as r, count(*) as c, c * 10 as t from nation group by r having c > 1", [(0, 2, 20)]),
         ("select a.x + 1 as y from (select n_nationkey + 1 as x, x * 10 as z from nation where z > 30) a", [(5,)]),
+        ("select x * 2 as y, y + 1 as z from (select n_nationkey + 1 as w, w * 10 as x from nation where w = 3)",
+         [(60, 61)]),
     ],
 )  # fmt: skip
 def test_names_of_items(context: SessionContext, sql: str, rows: list[tuple[object, ...]]) -> None:
@@ -49,6 +51,8 @@ def test_names_of_items(context: SessionContext, sql: str, rows: list[tuple[obje
          [(1, 2)]),
         ("with s as (select n_regionkey as r, n_nationkey as k, 1 as g from nation)"
          " select g, zero from s pivot(sum(k) for r in (0 as zero))", [(1, 1)]),
+        ("select * from (select n_regionkey + 1 as r, r * n_nationkey as k from nation) pivot(sum(k) for r in (1, 2))",
+         [(1, 4)]),
         (f"select * from {WIDE} unpivot(amount for month in (jan, feb)) order by id, month desc",
          [(1, "JAN", 100), (1, "FEB", 200), (2, "FEB", 400)]),
         (f"select * from {WIDE} unpivot include nulls (amount for month in (jan as 'first', feb as second)) u"

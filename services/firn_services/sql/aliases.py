@@ -21,13 +21,21 @@ def expand_aliases(statement: exp.Expr, context: SessionContext, text: str) -> N
 
     Raises StatementFailedError for a name of what would not be the same again.
     """
-    for select in list(statement.find_all(exp.Select)):
+    for select in _with_names(statement):
         defined: dict[str, exp.Expr] = {}
         for item in list(select.expressions):
             _expand(item, select, defined, context, text)
         for clause in ("where", "qualify"):
             if (found := select.args.get(clause)) is not None:
                 _expand(found, select, defined, context, text)
+
+
+def _with_names(statement: exp.Expr) -> list[exp.Select]:
+    """Return the SELECTs that may use a name of an item; what stands in another first."""
+    names = {item.alias for select in statement.find_all(exp.Select) for item in select.expressions if item.alias}
+    columns = (c for c in statement.find_all(exp.Column) if c.name in names and c.args.get("table") is None)
+    users = {id(column.find_ancestor(exp.Select)) for column in columns}
+    return [select for select in reversed(list(statement.find_all(exp.Select))) if id(select) in users]
 
 
 def _expand(

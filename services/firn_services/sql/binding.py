@@ -52,7 +52,7 @@ def bind(
 
     `naming`: the query's own text, from which its columns get their names.
     """
-    set_pivots_apart(statement, text)
+    is_pivoted = set_pivots_apart(statement, text)
     statement = reshape(statement, defaults)
     refuse_clauses(statement, text)
     references = resolve_tables(statement, catalog, defaults)
@@ -61,7 +61,8 @@ def bind(
     if naming is not None:
         name_columns(statement, naming)
     context = empty(tables)
-    write_pivots(statement, context)
+    if is_pivoted:
+        write_pivots(statement, context, text)
     expand_aliases(statement, context, text)
     refuse_spans(statement, tables, context)
     keep_conditions_above_totals(statement)

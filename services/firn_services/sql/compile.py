@@ -29,7 +29,7 @@ from firn_services.sql.writes import WriteCompiler, written_table
 
 _RELATIVE = re.compile(r"^\s*COPY\b|\b(?:AT|BEFORE)\s*\(|\bRESULT_SCAN\b", re.IGNORECASE)
 """What may mean another moment, or other files or rows, each time: it is compiled each time."""
-_OF_SESSION = re.compile(r"\b(?:CURRENT_(?:USER|WAREHOUSE)|LAST_QUERY_ID)\b", re.IGNORECASE)
+_OF_SESSION = ("CURRENT_USER", "CURRENT_WAREHOUSE", "LAST_QUERY_ID")
 """What means something else for somebody else."""
 _EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(?:TEXT|TABULAR))?\s+", re.IGNORECASE)
 
@@ -89,7 +89,8 @@ class Compiler:
         return compiled
 
     def _key(self, text: str, defaults: Defaults) -> _Key:
-        asker = defaults.asker if _OF_SESSION.search(text) else _NOBODY
+        upper = text.upper()
+        asker = defaults.asker if any(word in upper for word in _OF_SESSION) else _NOBODY
         return text, defaults.database, defaults.schema, asker, self._catalog.version
 
     def written_table(self, text: str, defaults: Defaults) -> TableName | None:

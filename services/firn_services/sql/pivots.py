@@ -11,6 +11,7 @@ from firn_model.statements import StatementError
 from sqlglot import exp
 
 from firn_services.errors import StatementFailedError
+from firn_services.sql.aliases import expand_aliases
 from firn_services.sql.engine_types import with_common_tables
 from firn_services.sql.position import failed, of_word
 from firn_services.sql.relations import bare
@@ -20,12 +21,13 @@ _AGGREGATES = (exp.Sum, exp.Avg, exp.Min, exp.Max)
 _PLACE = "firn_place"
 
 
-def set_pivots_apart(statement: exp.Expr, text: str) -> None:
-    """Give each pivoted relation a query of its own, in place, before names are resolved.
+def set_pivots_apart(statement: exp.Expr, text: str) -> bool:
+    """Give each pivoted relation a query of its own, in place, before names are resolved; return whether there is one.
 
     Raises StatementFailedError for a PIVOT that Firn does not do.
     """
-    for pivot in list(statement.find_all(exp.Pivot)):
+    pivots = list(statement.find_all(exp.Pivot)) if "PIVOT" in text.upper() else []
+    for pivot in pivots:
         relation = pivot.parent
         word = "UNPIVOT" if pivot.args.get("unpivot") else "PIVOT"
         reason = _refusal(pivot) if relation is not None and len(relation.args["pivots"]) == 1 else "of a PIVOT"
@@ -38,15 +40,17 @@ def set_pivots_apart(statement: exp.Expr, text: str) -> None:
             alias = exp.TableAlias(this=relation.this.copy())
         rows = exp.Select(expressions=[exp.Star()], from_=exp.From(this=bare(relation, "pivots")))
         relation.replace(exp.Subquery(this=rows, alias=alias and alias.copy(), pivots=[pivot.copy()]))
+    return bool(pivots)
 
 
-def write_pivots(statement: exp.Expr, context: SessionContext) -> None:
+def write_pivots(statement: exp.Expr, context: SessionContext, text: str) -> None:
     """Rewrite in place, after the names are the engine's. `context` has the statement's tables, empty.
 
     Raises StatementFailedError.
     """
     for relation in reversed(list(statement.find_all(exp.Subquery))):  # what stands in another first
         for pivot in relation.args.get("pivots") or ():
+            expand_aliases(relation.this, context, text)
             columns = _columns(relation.this, context)
             write = _unpivot if pivot.args.get("unpivot") else _pivot
             relation.set("this", write(relation.this, pivot, columns))
