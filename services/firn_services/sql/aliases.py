@@ -49,7 +49,7 @@ def _expand(
         if meant.find(*_VOLATILE) is not None:
             reason = f"{column.name} stands for what is another value each time; name it in a subquery"
             raise failed(StatementError.UNSUPPORTED, reason, of_identifier(column.this) or of_word(text, column.name))
-        expression = exp.Paren(this=meant.copy())
+        expression: exp.Expr = exp.Paren(this=meant.copy())
         if column is within:
             expression = exp.alias_(expression, _free(column.name, select), quoted=True)
         column.replace(expression)

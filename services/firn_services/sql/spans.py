@@ -47,6 +47,7 @@ def _may_be_moment(side: exp.Expr, names: set[str]) -> bool:
         case exp.Cast():
             return side.to.this in exp.DataType.TEMPORAL_TYPES
         case exp.Func():
-            return not isinstance(side, exp.AggFunc) or _may_be_moment(side.this, names)
+            is_kept = isinstance(side, exp.AggFunc) and isinstance(side.this, exp.Expr)
+            return _may_be_moment(side.this, names) if is_kept else not isinstance(side, exp.AggFunc)
         case _:
             return False

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import pyarrow as pa
+from firn_model.messages import DataFile
 
 from firn_services.sql.commands import HistoryCall, StoredResult
 from firn_services.sql.query import Query
@@ -32,7 +33,7 @@ class Reads:
         """Return a query whose tables have all their files. Raises StatementFailedError."""
         if not query.reads or self.source is None:
             return query
-        files = {}
+        files = dict[str, tuple[DataFile, ...]]()
         for read in query.reads:
             rows = await self.source.rows(read, record.user, datetime.now(UTC))
             files[read.table] = (await asyncio.to_thread(self._exchange.put, record.id, rows),) if rows.num_rows else ()
