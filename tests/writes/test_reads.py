@@ -4,7 +4,7 @@ import pytest
 
 from tests.writes.conftest import Sql
 
-pytestmark = pytest.mark.component
+pytestmark = [pytest.mark.component, pytest.mark.asyncio(loop_scope="session")]
 SCAN = "TABLE(RESULT_SCAN(LAST_QUERY_ID()))"
 
 
