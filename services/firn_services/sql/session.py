@@ -11,10 +11,14 @@ from firn_services.sql.results import is_last
 _NAMED = (exp.CurrentUser, exp.CurrentWarehouse, exp.CurrentDatabase, exp.CurrentSchema)
 
 
+_PLAIN = (exp.Select, exp.Alias, exp.Identifier, exp.Literal, exp.Null, *_NAMED)
+"""What the services compute themselves: nothing that takes memory or time."""
+
+
 def asks_of_session(statement: exp.Expr) -> bool:
-    """Return whether a query asks for its session and reads nothing, so that no warehouse is needed."""
-    is_query = isinstance(statement, exp.Query) and statement.find(exp.From, exp.Lateral) is None
-    return is_query and any(_is_asked(node) for node in statement.walk())
+    """Return whether a SELECT lists what it asks of its session, and nothing else, so that no warehouse is needed."""
+    nodes = list(statement.walk()) if isinstance(statement, exp.Select) else []
+    return any(map(_is_asked, nodes)) and all(isinstance(node, _PLAIN) or is_last(node) for node in nodes)
 
 
 def name_session(statement: exp.Expr, defaults: Defaults) -> None:
