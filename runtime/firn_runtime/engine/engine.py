@@ -175,12 +175,15 @@ class Engine:
                 bound = self._binder.bind(self.stores, stage, lease.paths, settings)
                 frame = _sorted(bound.frame, stage.write)
                 plan = frame.execution_plan()
-            if bound.needs is None:
-                bound.leaves = tuple(leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
-                bound.needs = tuple(need for leaf in bound.leaves for need in needs_of(leaf))
-            if lease.bring(bound.needs):
+            leaves, needs = bound.leaves, bound.needs
+            if needs is None:
+                leaves = tuple(leaf.to_bytes(self.context) for leaf in file_scans(plan)) if lease.paths else ()
+                needs = tuple(need for leaf in leaves for need in needs_of(leaf))
+                if not any(need.is_limited for need in needs):  # a limit takes other files each time that it is planned
+                    bound.leaves, bound.needs = leaves, needs
+            if lease.bring(needs):
                 if self.serving is not None and not self.serving.promises(lease):
-                    self.serving.note(lease, bound.leaves)
+                    self.serving.note(lease, leaves)
                 return frame, plan
 
     def _served(self, stage: Stage, lease: Lease) -> tuple[DataFrame, ExecutionPlan] | None:

@@ -103,6 +103,17 @@ async def test_only_what_is_needed_is_fetched(
     assert least <= objects.bytes_read() <= least * 1.01 + TAIL
 
 
+async def test_a_limit_that_takes_another_file_each_time_reads_what_is_there(objects: Objects, reader: Reader) -> None:
+    """It takes the file whose footer comes first, and the first one once all footers are known."""
+    for number in range(5):
+        files = [objects.write(f"{number}-{part}") for part in range(4)]
+        await reader.run(objects, SUMS, *files[1:])
+        for _ in range(3):
+            rows, _ = await reader.run(objects, "SELECT id, text FROM t LIMIT 10", *files)
+            assert [row["text"] for row in rows] == [f"text {row['id'] * 7919 % ROWS:09}" for row in rows]
+            assert len(rows) == 10
+
+
 @pytest.mark.parametrize("memory_bytes", [0, 1_200_000])
 async def test_never_a_stale_or_partial_byte_under_rewrites(
     objects: Objects, tmp_path: Path, memory_bytes: int
