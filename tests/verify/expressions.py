@@ -183,7 +183,10 @@ class Expressions:
                 return both(kind, f"{self.random.choice(('UPPER', 'LOWER', 'TRIM', 'LTRIM', 'RTRIM'))}({{0}})", one)
             case 3:
                 start, length = self.random.choice((1, 2, -1, -2)), self.random.choice((0, 1, 3))
-                return both(kind, f"SUBSTR({{0}}, {start}, {length})", one)
+                part = f"SUBSTR({{0}}, {start}, {length})"
+                # What starts before the text is empty; DuckDB begins at the first character.
+                theirs = f"CASE WHEN LENGTH({{0}}) < {-start} THEN '' ELSE {part} END" if start < 0 else part
+                return apart(kind, part, theirs, one)
             case 4:
                 return both(kind, "REPLACE({0}, 'a', 'xy')", one)
             case 5:
