@@ -32,7 +32,7 @@ MOST_FILES = 1024
 
 @dataclass(slots=True)
 class Bound:
-    """A statement with its names resolved; its scans and what they need of cached files, once known and always the same."""
+    """A statement with its names resolved; its scans and what they need of cached files, if always the same."""
 
     frame: DataFrame
     plan: bytes | None = None
