@@ -14,6 +14,9 @@ from firn_services.config import Settings
 from firn_services.errors import StatementFailedError
 
 T = TypeVar("T")
+TABLES, RESULTS, EXCHANGE = "tables", "results", "exchange"
+OWN_FOLDERS = frozenset({TABLES, RESULTS, EXCHANGE})
+"""Folders of the account's bucket that are the services' alone."""
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 30
 

@@ -46,7 +46,7 @@ from firn_services.catalog.schemas import plain
 from firn_services.catalog.staging import LOADS, Staging
 from firn_services.config import Settings
 from firn_services.errors import ConflictError, NotFoundError
-from firn_services.objects import ObjectStore, translated
+from firn_services.objects import TABLES, ObjectStore, translated
 from firn_services.store.database import with_driver
 
 
@@ -55,7 +55,7 @@ class IcebergCatalog:
 
     def __init__(self, settings: Settings) -> None:
         self.staging = Staging(ObjectStore.connect(settings))
-        self._folder = f"s3://{settings.object_store_bucket}/tables"
+        self._folder = f"s3://{settings.object_store_bucket}/{TABLES}"
         address = with_driver(settings.database_url.get_secret_value())
         self._catalog = SqlCatalog("firn", uri=address, warehouse=self._folder, **file_properties(settings))
         self._lock = threading.RLock()

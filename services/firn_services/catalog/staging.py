@@ -18,12 +18,10 @@ from pyarrow import fs, parquet
 from firn_services.catalog.names import StagedFile
 from firn_services.catalog.schemas import plain
 from firn_services.errors import StatementFailedError
-from firn_services.objects import ObjectStore, translated
+from firn_services.objects import OWN_FOLDERS, ObjectStore, translated
 
 LOADS = "firn.loads"
 KEPT_FOR = timedelta(days=64)
-OWN_FOLDERS = frozenset({"tables", "results", "exchange"})
-"""Folders of the account's bucket that are the services' alone."""
 _SAMPLE_BYTES = 1 << 20
 
 

@@ -81,8 +81,7 @@ class HistoryReader:
 
     async def answer(self, command: ReadHistory, user: str, now: datetime) -> pa.Table:
         """Return the result. Raises StatementFailedError."""
-        runtime = RuntimeEnvBuilder().with_greedy_memory_pool(MEMORY_BYTES).with_disk_manager_disabled()
-        context = SessionContext(SessionConfig().with_target_partitions(1), runtime)
+        context = _bounded()
         try:
             async with asyncio.timeout(SECONDS):
                 for read in command.reads:
@@ -98,7 +97,7 @@ class HistoryReader:
         """Return what a call, or an earlier statement, gives. Raises StatementFailedError."""
         if isinstance(read, StoredResult):
             return await asyncio.to_thread(self._results.rows, read.statement_id, user)
-        given = await asyncio.to_thread(_values, SessionContext(), read)
+        given = await asyncio.to_thread(_values, _bounded(), read)
         rows = await self._fetch[read.function](given, user, now)
         return pa.Table.from_pylist(rows, schema=COLUMNS[read.function])
 
@@ -189,6 +188,12 @@ class HistoryReader:
 
 def _matches(wanted: str | None, name: str) -> bool:
     return wanted is None or wanted.upper() == name.upper()
+
+
+def _bounded() -> SessionContext:
+    """Return an engine that takes so much memory and no disk."""
+    runtime = RuntimeEnvBuilder().with_greedy_memory_pool(MEMORY_BYTES).with_disk_manager_disabled()
+    return SessionContext(SessionConfig().with_target_partitions(1), runtime)
 
 
 def _values(context: SessionContext, call: HistoryCall) -> dict[str, Any]:

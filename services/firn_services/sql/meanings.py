@@ -45,8 +45,8 @@ def _rewrite(found: list[exp.Expr], kinds: dict[int, exp.DType]) -> bool:
         elif type(node) is exp.Cast and kind in exp.DataType.TEXT_TYPES:
             node.set("this", exp.Cast(this=node.this.copy(), to=_whole()))
         elif isinstance(node, exp.EQ | exp.NEQ) and kind is exp.DType.BOOLEAN:
-            text = exp.DataType.build("BOOLEAN")
-            node.set("expression", exp.Cast(this=node.expression.copy(), to=text))
+            truth = exp.DataType.build("BOOLEAN")
+            node.set("expression", exp.Cast(this=node.expression.copy(), to=truth))
         elif isinstance(node, exp.Round) and kind in _DECIMALS:
             node.replace(
                 exp.Cast(this=node.copy(), to=exp.DataType.build(f"DECIMAL(38, {node.args['decimals'].name})"))

@@ -14,7 +14,7 @@ from firn_services.errors import StatementFailedError
 from firn_services.sql.aliases import expand_aliases
 from firn_services.sql.engine_types import with_common_tables
 from firn_services.sql.position import failed, of_word
-from firn_services.sql.relations import bare
+from firn_services.sql.relations import bare, in_place_of
 from firn_services.sql.resolve import canonical
 
 _AGGREGATES = (exp.Sum, exp.Avg, exp.Min, exp.Max)
@@ -35,11 +35,8 @@ def set_pivots_apart(statement: exp.Expr, text: str) -> bool:
             raise failed(StatementError.UNSUPPORTED, f"{word} {reason} is not supported", of_word(text, word))
         if pivot.args.get("unpivot"):
             _name_columns(pivot)
-        alias = pivot.args.get("alias") or relation.args.get("alias")
-        if alias is None and isinstance(relation, exp.Table):
-            alias = exp.TableAlias(this=relation.this.copy())
         rows = exp.Select(expressions=[exp.Star()], from_=exp.From(this=bare(relation, "pivots")))
-        relation.replace(exp.Subquery(this=rows, alias=alias and alias.copy(), pivots=[pivot.copy()]))
+        in_place_of(relation, rows, pivot.args.get("alias")).set("pivots", [pivot.copy()])
     return bool(pivots)
 
 

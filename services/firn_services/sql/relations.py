@@ -44,12 +44,17 @@ def reshape(statement: exp.Expr, defaults: Defaults) -> exp.Expr:
     return statement
 
 
-def _in_place_of(relation: exp.Expr, query: exp.Query) -> None:
-    """Put a query over a relation in its place, under its name. The query must hold a copy of it, see `bare`."""
-    alias = relation.args.get("alias")
+def in_place_of(relation: exp.Expr, query: exp.Query, alias: exp.Expr | None = None) -> exp.Subquery:
+    """Put a query over a relation in its place, under its name or another, and return it as it stands there.
+
+    The query must hold a copy of the relation, see `bare`.
+    """
+    alias = alias or relation.args.get("alias")
     if alias is None and isinstance(relation, exp.Table):
         alias = exp.TableAlias(this=relation.this.copy())
-    relation.replace(exp.Subquery(this=query, alias=alias.copy() if alias is not None else None))
+    made = exp.Subquery(this=query, alias=alias.copy() if alias is not None else None)
+    relation.replace(made)
+    return made
 
 
 def bare(relation: exp.Expr, clause: str) -> exp.Expr:
@@ -85,7 +90,7 @@ def _sampled(relation: exp.Table | exp.Subquery, sample: exp.TableSample) -> Non
             raise _unsupported(f"SAMPLE takes a percentage from 0 to 100, not {given.name}")
         below = exp.Literal.number(f"{share / 100:f}")
         query.set("where", exp.Where(this=exp.LT(this=exp.Rand(), expression=below)))
-    _in_place_of(relation, query)
+    in_place_of(relation, query)
 
 
 def _count_from_last(function: exp.NthValue) -> None:

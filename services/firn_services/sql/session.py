@@ -9,8 +9,6 @@ from firn_services.sql.resolve import Defaults
 from firn_services.sql.results import is_last
 
 _NAMED = (exp.CurrentUser, exp.CurrentWarehouse, exp.CurrentDatabase, exp.CurrentSchema)
-
-
 _PLAIN = (exp.Select, exp.Alias, exp.Identifier, exp.Literal, exp.Null, *_NAMED)
 """What the services compute themselves: nothing that takes memory or time."""
 

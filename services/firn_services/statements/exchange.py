@@ -11,7 +11,7 @@ import pyarrow as pa
 from firn_model.messages import DataFile
 from pyarrow import fs, parquet
 
-from firn_services.objects import ObjectStore, translated
+from firn_services.objects import EXCHANGE, ObjectStore, translated
 from firn_services.store.statements import StatementStore
 
 
@@ -21,7 +21,7 @@ class Exchange:
     def __init__(self, objects: ObjectStore, store: StatementStore, namespace: str) -> None:
         self._objects = objects
         self._store = store
-        self._folder = f"{objects.bucket}/exchange/{namespace}"
+        self._folder = f"{objects.bucket}/{EXCHANGE}/{namespace}"
 
     @property
     def uri(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from firn_model.api import Column, ResultPage
 
-from firn_services.objects import ObjectStore
+from firn_services.objects import RESULTS, ObjectStore
 from firn_services.statements.record import ResultRecord
 
 INLINE_BYTES = 256 * 1024
@@ -30,7 +30,7 @@ class ResultGatherer:
 
     @property
     def _key(self) -> str:
-        return f"results/{self._statement_id}.arrow"
+        return f"{RESULTS}/{self._statement_id}.arrow"
 
     async def feed(self, data: bytes) -> None:
         """Take more bytes; returns when they are out of hand, which paces the sender. Raises OSError."""

@@ -42,20 +42,20 @@ class StoredResults:
         """Return where a result is. What somebody else ran is as if it was not there."""
         record, result = self._store.outcome(statement_id) or (None, None)
         if record is None or record.user != user:
-            raise _none(StatementError.UNKNOWN_TABLE, f"you have run no statement {statement_id}")
+            raise StatementFailedError(StatementError.UNKNOWN_TABLE, f"you have run no statement {statement_id}")
         if not record.state.is_final:
-            raise _none(
+            raise StatementFailedError(
                 StatementError.UNSUPPORTED, f"statement {statement_id} is {record.state.value}; wait for its end"
             )
         if record.detail is not None:
-            raise _none(StatementError.UNSUPPORTED, f"statement {statement_id} {record.state.value}: it has no result")
+            raise StatementFailedError(
+                StatementError.UNSUPPORTED, f"statement {statement_id} {record.state.value}: it has no result"
+            )
         if result is None or result.inline == b"":
-            raise _none(StatementError.OBJECT_MISSING, f"the result of statement {statement_id} is gone; run it again")
+            raise StatementFailedError(
+                StatementError.OBJECT_MISSING, f"the result of statement {statement_id} is gone; run it again"
+            )
         if result.size_bytes > MOST_BYTES:
             reason = f"the result of statement {statement_id} has {result.size_bytes} bytes, and at most {MOST_BYTES}"
-            raise _none(StatementError.UNSUPPORTED, f"{reason} are read; CREATE TABLE … AS keeps more")
+            raise StatementFailedError(StatementError.UNSUPPORTED, f"{reason} are read; CREATE TABLE … AS keeps more")
         return result
-
-
-def _none(error: StatementError, reason: str) -> StatementFailedError:
-    return StatementFailedError(error, reason)
