@@ -65,6 +65,7 @@ class FakeAgent:
     joins: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     runner: web.AppRunner | None = None
+    listening: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         application = web.Application()
@@ -79,9 +80,12 @@ class FakeAgent:
         )
         self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01)
         await self.runner.setup()
-        await web.TCPSite(self.runner, self.address, AGENT_PORT).start()
+        self.listening = asyncio.ensure_future(web.TCPSite(self.runner, self.address, AGENT_PORT).start())
+        await asyncio.shield(self.listening)  # interrupted in its midst it would leave its socket open
 
     async def stop(self) -> None:
+        if self.listening:
+            await self.listening
         if self.runner:
             await self.runner.cleanup()
             self.runner = None
